@@ -1,0 +1,70 @@
+"""`--dry_run`: what a study would train and what it would cost."""
+
+from collections.abc import Sequence
+
+from cnnjax import compute, data
+from cnnjax.study import stats
+from cnnjax.study.plan import Point
+from cnnjax.study.progress import duration
+
+
+def plan_table(points: Sequence[Point], predicted: dict[str, float]) -> str:
+    """A row a point, the time it all takes, and the smallest difference it could show."""
+    rows = [["net", *_axes(points), "params", "MACs", "activations", "field", "runs", "time"]]
+    notes = []
+    for point in points:
+        shape = data.check(point.run.dataset).info.image_shape
+        costs = compute.measure(point.run.net, shape)
+        rates = sorted(point.rates)
+        middle = rates[len(rates) // 2]
+        runs = [*point.tuning, *point.replicates(middle)]
+        seconds = sum(predicted.get(run.key, 0.0) for run in runs)
+        waiting = sum(run.key in predicted for run in runs)
+        axes = dict(point.run.axes)
+        rows.append(
+            [
+                point.run.label,
+                *(str(axes.get(name, "")) for name in _axes(points)),
+                *(f"{costs[m]:,}" for m in ("params", "macs", "activations")),
+                str(costs["receptive_field"]),
+                f"{waiting} of {len(runs)}",
+                duration(seconds) if waiting else "done",
+            ]
+        )
+        notes += [f"{point.run.name}: {note}" for note in point.run.notes]
+    first = points[0]
+    rates = ", ".join(f"{r:g}" for r in sorted(first.rates))
+    tuned = f"each at the best on validation of the rates {rates}, then " if first.tuning else ""
+    lines = [_aligned(rows), "", *notes]
+    lines.append(
+        f"{len(predicted)} runs to train, about {duration(sum(predicted.values()) or 1)}: {tuned}"
+        f"{first.seeds} seeds"
+    )
+    lines.append(_power(first.seeds, len(points)))
+    return "\n".join(lines)
+
+
+def _power(seeds: int, groups: int) -> str:
+    if seeds < 2:
+        return "One seed shows no spread, so no difference can be told from chance."
+    least = stats.detectable(seeds, df=groups * (seeds - 1))
+    return (
+        f"With {seeds} seeds a difference is found, four times in five, from {least:.1f} times the "
+        f"seeds' standard deviation on (at 1 point between seeds: {least:.1f} points)."
+    )
+
+
+def _axes(points: Sequence[Point]) -> list[str]:
+    return list(dict.fromkeys(name for point in points for name, _ in point.run.axes))
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    text = [
+        "  ".join(
+            cell.ljust(w) if row is rows[0] or not cell[:1].isdigit() else cell.rjust(w)
+            for cell, w in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([text[0], "─" * max(map(len, text)), *text[1:]])

@@ -1,0 +1,55 @@
+"""Multiply-accumulates of a training step, counted in the traced gradient.
+
+About three forward passes: the first layer needs no gradient of its input, and padding taps count
+in the gradients as they do in the forward pass.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.compute.macs import count_macs
+from cnnjax.compute.trace import abstract_variables, checked_shape, is_hashable
+from cnnjax.errors import UserError
+
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+
+def train_step_macs(net: "nn.Module", input_shape: Sequence[int], batch_size: int) -> int:
+    """Multiply-accumulates of cross-entropy and its gradient on a batch [batch_size, H, W, C].
+
+    Raises:
+      UserError: an input shape that is not (H, W, C), or a batch size below 1.
+    """
+    shape = checked_shape(input_shape)
+    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+        raise UserError(f"a batch size is a whole number from 1 on, not {batch_size!r}")
+    return (_cached if is_hashable(net) else _count)(net, shape, int(batch_size))
+
+
+def _count(net: "nn.Module", shape: tuple[int, int, int], batch_size: int) -> int:
+    images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
+    variables = dict(abstract_variables(net, images))
+    params = variables.pop("params", {})
+
+    def loss(params: dict, rest: dict, images: jax.Array) -> jax.Array:
+        outputs, _ = net.apply(
+            {"params": params, **rest},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+        # Which class is right changes no count; auxiliary heads are summed.
+        losses = [jax.nn.logsumexp(y, axis=-1) - y[..., 0] for y in jax.tree.leaves(outputs)]
+        return jnp.sum(jnp.stack([jnp.sum(one) for one in losses]))
+
+    return count_macs(jax.make_jaxpr(jax.grad(loss))(params, variables, images))
+
+
+_cached = lru_cache(maxsize=64)(_count)

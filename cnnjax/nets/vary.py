@@ -1,0 +1,137 @@
+"""The axes of a study as pure functions Net → Net.
+
+Each sets the fields that blocks declare for it, wherever they stand, so an axis is written once
+and works on every architecture. A tuple gives one value per stage and leaves stem and head alone.
+Setting twice is setting once: kernel(kernel(net, 1), 3) == kernel(net, 3).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from cnnjax.errors import UserError, unknown
+from cnnjax.nets.blocks import SHORTCUTS
+from cnnjax.nets.layers import ACTIVATIONS, NORMS, POOLS
+from cnnjax.nets.net import Net
+from cnnjax.values import fields, is_value, parse
+
+
+def kernel(net: Net, size: int | tuple[int, ...]) -> Net:
+    """Filter size in pixels, odd or even, of every spatial convolution."""
+    return _set(net, "kernel", size, _whole("kernel", 1))
+
+
+def dilation(net: Net, rate: int | tuple[int, ...]) -> Net:
+    """Dilation of every spatial convolution (Yu & Koltun 2016)."""
+    return _set(net, "dilation", rate, _whole("dilation", 1))
+
+
+def depth(net: Net, blocks: int | tuple[int, ...]) -> Net:
+    """Blocks in each stage."""
+    return _set(net, "depth", _per_stage(net, blocks), _whole("depth", 1))
+
+
+def stride(net: Net, steps: int | tuple[int, ...]) -> Net:
+    """Stride of each stage's first block."""
+    return _set(net, "stride", _per_stage(net, steps), _whole("stride", 1))
+
+
+def width(net: Net, factor: float | tuple[float, ...]) -> Net:
+    """Channels and hidden units times `factor`, rounded, at least 1; the classes stay."""
+
+    def scale(old: Any, new: float) -> Any:
+        if isinstance(new, bool) or not isinstance(new, int | float) or not new > 0:
+            raise UserError(f"width: {new!r} is out of range: a factor above 0")
+        if isinstance(old, tuple):
+            return tuple(scale(x, new) for x in old)
+        return max(1, round(old * new))
+
+    return _set(net, "width", factor, scale)
+
+
+def activation(net: Net, act: Any) -> Net:
+    """Every activation: a value such as `GELU()`, or its name."""
+    return _set(net, "activation", act, _member("activation", ACTIVATIONS))
+
+
+def norm(net: Net, norm: Any) -> Net:
+    """Every normalisation: a value such as `GroupNorm(8)`, or its name."""
+    return _set(net, "norm", norm, _member("norm", NORMS))
+
+
+def pooling(net: Net, kind: Any) -> Net:
+    """Every pool's kind, `Max()` or `Average()` or its name; windows and strides stay."""
+    return _set(net, "pooling", kind, _member("pooling", POOLS))
+
+
+def shortcut(net: Net, kind: Any) -> Net:
+    """Every residual block's shortcut, a value or its name; `none` makes the plain twin."""
+    return _set(net, "shortcut", kind, _member("shortcut", SHORTCUTS))
+
+
+AXES: dict[str, Callable[[Net, Any], Net]] = {
+    f.__name__: f
+    for f in (kernel, dilation, depth, stride, width, activation, norm, pooling, shortcut)
+}
+
+
+def apply(net: Net, **axes: Any) -> Net:
+    """The net with each axis set.
+
+    Raises:
+      UserError: an axis that does not exist or a value out of its range, named.
+    """
+    for name, setting in axes.items():
+        if name not in AXES:
+            raise unknown("axis", name, AXES)
+        net = AXES[name](net, setting)
+    return net
+
+
+def _set(net: Net, axis: str, new: Any, change: Callable[[Any, Any], Any]) -> Net:
+    if not isinstance(new, tuple):
+        return _rebuild(net, axis, lambda old: change(old, new))
+    if len(new) != len(net.stages):
+        raise UserError(f"{axis}: {new} has {len(new)} values for {len(net.stages)} stages")
+    stages = tuple(
+        _rebuild(stage, axis, lambda old, x=x: change(old, x))
+        for stage, x in zip(net.stages, new, strict=True)
+    )
+    return net.clone(stages=stages)
+
+
+def _rebuild(v: Any, axis: str, change: Callable[[Any], Any]) -> Any:
+    """`v` with every field declared for `axis`, at any depth, changed."""
+    if isinstance(v, tuple):
+        return tuple(_rebuild(x, axis, change) for x in v)
+    if not is_value(v):
+        return v
+    given = {}
+    for field in fields(v):
+        old = getattr(v, field.name)
+        moved = field.metadata.get("axis") == axis
+        given[field.name] = change(old) if moved else _rebuild(old, axis, change)
+    return type(v)(**given)
+
+
+def _per_stage(net: Net, new: Any) -> tuple:
+    """One value per stage: the stem is a stage of its own that depth and stride leave alone."""
+    return new if isinstance(new, tuple) else (new,) * len(net.stages)
+
+
+def _whole(name: str, least: int) -> Callable[[Any, Any], int]:
+    def change(old: Any, new: Any) -> int:
+        if isinstance(new, bool) or not isinstance(new, int) or new < least:
+            raise UserError(f"{name}: {new!r} is out of range: a whole number from {least} up")
+        return new
+
+    return change
+
+
+def _member(name: str, family: dict[str, type]) -> Callable[[Any, Any], Any]:
+    def change(old: Any, new: Any) -> Any:
+        new = parse(new, family, name) if isinstance(new, str) else new
+        if not isinstance(new, tuple(family.values())) and not callable(new):
+            raise unknown(name, repr(new), family)
+        return new
+
+    return change

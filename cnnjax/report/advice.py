@@ -1,0 +1,50 @@
+"""What to run next, and what this many seeds can find."""
+
+import re
+from collections.abc import Sequence
+
+from cnnjax.report.comparisons import Comparison
+from cnnjax.report.points import Summary
+from cnnjax.study import stats
+
+ENOUGH = 0.01  # The seeds should find a difference of one point; else more are advised.
+
+
+def detectable(s: Summary, comparisons: Sequence[Comparison], n: int) -> float | None:
+    """The smallest difference that n seeds a point find, at the level the report uses."""
+    if n < 2 or s.spread.sd is None or not comparisons:
+        return None
+    points = len({row.point.runs for row in s.rows if row.done})
+    df = points * (n - 1) if s.spread.shared else 2 * n - 2
+    return stats.detectable(n, s.spread.sd, df, level=stats.simultaneous(0.95, len(comparisons)))
+
+
+def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str:
+    """The command most worth running now; empty where nothing stands out or none is known."""
+    command = s.study.plan.command
+    if not command:
+        return ""
+    if not complete:
+        return command
+    if s.study.plan.quick:
+        return _without(command, "quick")
+    counts = [s.score(row).n for row in s.rows if s.score(row)]
+    if not counts:
+        return ""
+    if min(counts) < 2:
+        return f"{_without(command, 'seeds')} --seeds=5"
+    undecided = any(c.verdict == "open" for c in comparisons)
+    least = detectable(s, comparisons, min(counts))
+    if undecided and least is not None and least > ENOUGH and max(counts) < 20:
+        wanted = range(min(counts) + 1, 21)
+        enough = next((n for n in wanted if detectable(s, comparisons, n) <= ENOUGH), 20)
+        return f"{_without(command, 'seeds')} --seeds={enough}"
+    epochs = {len(s.study.curves.get(run.key, [])) for row in s.rows for run in row.done}
+    if any(row.rising for row in s.rows) and epochs:
+        return f"{_without(command, 'epochs')} --epochs={2 * max(epochs)}"
+    return ""
+
+
+def _without(command: str, flag: str) -> str:
+    """The command less a flag, with its value if it has one."""
+    return re.sub(rf"\s--?(?:no)?{flag}(?:=\S*|\s+[^-\s]\S*)?(?=\s|$)", "", command)

@@ -1,0 +1,24 @@
+"""The charts of a study, in the order in which they answer its question."""
+
+from collections.abc import Sequence
+
+from cnnjax.report.breakdown import Breakdown
+from cnnjax.report.charts import accuracy, differences, training
+from cnnjax.report.charts.parts import Chart
+from cnnjax.report.findings import Report
+
+
+def charts(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
+    """Those charts for which there is something to show."""
+    s = r.summary
+    found = [
+        accuracy.pareto(s),
+        accuracy.along(s),
+        differences.differences(s, r.comparisons),
+        differences.doublings(r.comparisons),
+        *(differences.breakdown(s, b) for b in breakdowns),
+        training.curves(s),
+        accuracy.training_gap(s),
+        training.rates(s),
+    ]
+    return [chart for chart in found if chart is not None]

@@ -1,0 +1,161 @@
+"""Differences with their intervals, what a doubling of compute bought, and for which images."""
+
+from collections.abc import Sequence
+
+from cnnjax.report import theme, words
+from cnnjax.report.breakdown import Breakdown
+from cnnjax.report.charts.accuracy import INTERVAL, MEAN, name_axis
+from cnnjax.report.charts.parts import (
+    Chart,
+    Key,
+    Spec,
+    chance_rule,
+    colour,
+    layer,
+    share_axis,
+    share_domain,
+    tooltip,
+    view,
+    x_axis,
+)
+from cnnjax.report.comparisons import Comparison
+from cnnjax.report.points import Summary
+from cnnjax.study.stats import Interval
+
+VERDICTS = (
+    Key("better", theme.var("better")),
+    Key("worse", theme.var("worse")),
+    Key("no evidence", theme.var("muted")),
+)
+_NAMES = {"better": "better", "worse": "worse", "open": "no evidence", "unknown": "no evidence"}
+
+
+def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
+    """Every comparison with its interval, against the line of no difference."""
+    told = [(c, c.gap) for c in comparisons]
+    together = f", all {len(told)} at once (Bonferroni)" if len(told) > 1 else ""
+    return _forest(
+        "differences",
+        "What each step changed",
+        f"Difference in {s.shown_name} accuracy, in points, with 95% intervals{together}. "
+        "An interval across the line is no evidence of a difference.",
+        "points",
+        told,
+    )
+
+
+def doublings(comparisons: Sequence[Comparison]) -> Chart | None:
+    """Points gained per doubling of MACs, where MACs differ."""
+    told = [(c, c.doubling) for c in comparisons if c.doubling is not None]
+    return _forest(
+        "doublings",
+        "What each doubling of compute bought",
+        "The same differences for each doubling of MACs; steps at equal MACs are left out.",
+        "points per doubling of MACs",
+        told,
+    )
+
+
+def _forest(
+    name: str, title: str, caption: str, unit: str, told: Sequence[tuple[Comparison, Interval]]
+) -> Chart | None:
+    if not told:
+        return None
+    data = [
+        {
+            "group": c.series or ("between series" if c.across else ""), "label": c.label,
+            "mean": 100 * i.mean, "low": 100 * (i.low if i.known else i.mean),
+            "high": 100 * (i.high if i.known else i.mean), "verdict": _NAMES[c.verdict],
+            "told": words.gap(i),
+        }
+        for c, i in told
+    ]  # fmt: skip
+    ends = [0.0, *(d[k] for d in data for k in ("low", "high"))]
+    air = 0.05 * (max(ends) - min(ends)) or 1.0
+    domain = [min(ends) - air, max(ends) + air]
+    groups = list(dict.fromkeys(d["group"] for d in data))
+    views = [_forest_view([d for d in data if d["group"] == g], g, unit, domain, g == groups[-1])
+             for g in groups]  # fmt: skip
+    alt = "; ".join(f"{d['label']} {d['told']}" for d in data)
+    return Chart(name, title, caption, f"{title}: {alt}", tuple(views), VERDICTS, stacked=True)
+
+
+def _forest_view(data: list[dict], title: str, unit: str, domain: list[float], last: bool) -> Spec:
+    x = {
+        "field": "mean", "type": "quantitative",
+        "scale": {"domain": domain, "nice": False},
+        "axis": {"title": unit if last else None, "format": "+~r", "grid": True, "domain": False,
+                 "tickCount": 6},
+    }  # fmt: skip
+    names = list(dict.fromkeys(d["label"] for d in data))
+    y = name_axis("label", names)
+    hue = colour("verdict", VERDICTS)
+    zero = {"type": "rule", "color": theme.var("ink"), "opacity": 0.6}
+    tips = tooltip(label="difference", told="interval", verdict="verdict")
+    layers = [
+        layer([{"mean": 0}], zero, x=x),
+        layer(data, INTERVAL | {"strokeWidth": 3, "opacity": 0.55}, y=y, color=hue,
+              x=x | {"field": "low"}, x2={"field": "high"}),
+        layer(data, MEAN, y=y, x=x, color=hue, tooltip=tips),
+    ]  # fmt: skip
+    return view(layers, 26 * len(names), title)
+
+
+def breakdown(s: Summary, b: Breakdown) -> Chart | None:
+    """Accuracy in each bin of what the examples carry, along the axis; a view a series."""
+    keys = tuple(
+        Key(name, hue, "line") for name, hue in zip(b.bins, theme.steps(len(b.bins)), strict=True)
+    )
+    data = [
+        {
+            "series": s.rows[place].series, "label": s.rows[place].label, "x": s.rows[place].x,
+            "bin": name, "mean": i.mean, "low": words.clipped(i)[0], "high": words.clipped(i)[1],
+            "accuracy": words.accuracy(i),
+        }
+        for place, cells in b.cells.items()
+        for name, i in zip(b.bins, cells, strict=True)
+        if i is not None
+    ]  # fmt: skip
+    if not data:
+        return None
+    domain = share_domain([d[k] for d in data for k in ("low", "high")], s.chance)
+    views = [
+        _breakdown_view(s, [d for d in data if d["series"] == series], series, keys, domain)
+        for series in s.series
+        if any(d["series"] == series for d in data)
+    ]
+    told = [f"{d['label']} {d['series']} {b.name} {d['bin']}: {d['accuracy']}" for d in data]
+    return Chart(
+        name=f"by-{b.name.replace(' ', '-')}",
+        title=f"Accuracy by {b.name}",
+        caption=f"Test images split by their {b.name}; means over seeds with 95% intervals.",
+        alt=f"Test accuracy by {b.name}. " + "; ".join(told),
+        views=tuple(views),
+        legend=keys,
+        wide=len(views) > 1,
+    )
+
+
+def _breakdown_view(s: Summary, data: list[dict], title: str, keys: tuple, domain: tuple) -> Spec:
+    hue = colour("bin", keys)
+    tips = tooltip(label="point", bin="images", accuracy="accuracy")
+    if s.numeric and len(s.rows) > 1:
+        x = {"field": "x", **x_axis(s)}
+        y = {"field": "mean", **share_axis(domain, "test accuracy")}
+        layers = [
+            *chance_rule(s.chance, domain),
+            layer(data, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=hue),
+            layer(data, INTERVAL, x=x, y=y | {"field": "low"}, y2={"field": "high"}, color=hue),
+            layer(data, MEAN | {"size": 60}, x=x, y=y, color=hue, tooltip=tips),
+        ]
+        return view(layers, 240, title)
+    single = len({d["label"] for d in data}) == 1
+    names = list(dict.fromkeys(d["bin" if single else "label"] for d in data))
+    y = name_axis("bin" if single else "label", names)
+    x = {"field": "mean", **share_axis(domain, "test accuracy")}
+    layers = [
+        *chance_rule(s.chance, domain, "x"),
+        layer(data, INTERVAL, y=y, x=x | {"field": "low"}, x2={"field": "high"}, color=hue),
+        layer(data, MEAN | {"size": 70}, y=y, x=x, color=hue, tooltip=tips),
+    ]
+    return view(layers, max(30 * len(names), 60), title)

@@ -1,0 +1,203 @@
+"""What the charts are made of: Vega-Lite specifications as plain data.
+
+Text from records stands only in data values and titles, never in an expression.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cnnjax.report import theme, words
+from cnnjax.report.points import Row, Summary
+from cnnjax.study.stats import Interval
+
+Spec = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One entry of a legend: a colour with a shape, `line` or `ring`."""
+
+    label: str
+    colour: str
+    shape: str = "circle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A chart with the words it needs; several `views` are small multiples of one scale.
+
+    `alt` says what the chart shows to who can't see it; `wide` charts take a whole row.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    views: tuple[Spec, ...]
+    legend: tuple[Key, ...] = ()
+    wide: bool = False
+    stacked: bool = False
+
+
+def view(layers: Sequence[Spec | None], height: int, title: str = "") -> Spec:
+    """Layers over each other, as wide as the page gives."""
+    kept = [layer for layer in layers if layer is not None]
+    return {"width": "container", "height": height} | ({"title": title} if title else {}) | {
+        "layer": kept
+    }  # fmt: skip
+
+
+def layer(values: Iterable[Mapping[str, Any]], mark: Spec, **encoding: Any) -> Spec | None:
+    """One layer over its own data; none where there is no data."""
+    data = list(values)
+    return {"data": {"values": data}, "mark": mark, "encoding": encoding} if data else None
+
+
+def share_axis(domain: tuple[float, float], title: str, **more: Any) -> Spec:
+    """A quantitative axis in percent over a fixed domain, so that views compare."""
+    digits = 0 if domain[1] - domain[0] > 0.06 else 1
+    return {
+        "type": "quantitative",
+        "scale": {"domain": list(domain), "nice": False, "zero": False},
+        "axis": {"format": f".{digits}%", "title": title, **more},
+    }
+
+
+def share_domain(values: Iterable[float | None], chance: float | None) -> tuple[float, float]:
+    """From the lowest to the highest with some air; down to chance where that is near."""
+    kept = [v for v in values if v is not None]
+    low, high = (min(kept), max(kept)) if kept else (0.0, 1.0)
+    if chance is not None and low - chance < 0.5 * max(high - low, 0.02):
+        low, high = min(low, chance), max(high, chance)
+    air = max(0.06 * (high - low), 0.005)
+    return max(0.0, low - air), min(1.0, high + air)
+
+
+def in_domain(domain: tuple[float, float], v: float | None) -> bool:
+    return v is not None and domain[0] <= v <= domain[1]
+
+
+def x_axis(summary: Summary, title: str = "") -> Spec:
+    """The study's numeric axis: its places are the ticks; logarithmic where they span a lot."""
+    places = sorted({float(row.x) for row in summary.rows})
+    low, high = places[0], places[-1]
+    log = low > 0 and high / low >= 8
+    air = 0.06 * (high - low) or 1.0
+    wide = math.exp(0.06 * math.log(high / low)) if log else 1
+    domain = [low / wide, high * wide] if log else [low - air, high + air]
+    return {
+        "type": "quantitative",
+        "scale": {"type": "log" if log else "linear", "domain": domain, "nice": False,
+                  "zero": False},
+        "axis": {"values": places, "format": "~r" if high < 1e4 else "~s",
+                 "title": title or summary.study.x_label, "labelOverlap": "greedy"},
+    }  # fmt: skip
+
+
+def log_axis(values: Sequence[float], title: str, formatted: str = "~s") -> Spec:
+    """A logarithmic axis with ticks at 1, 2 and 5 (at powers of ten alone over many decades)."""
+    low, high = min(values), max(values)
+    air = max(0.07 * math.log10(high / low), 0.08)
+    domain = (low / 10**air, high * 10**air)
+    powers = range(math.floor(math.log10(domain[0])), math.ceil(math.log10(domain[1])) + 1)
+    digits = (1, 2, 5) if len(powers) <= 4 else (1,)
+    ticks = [d * 10.0**p for p in powers for d in digits if domain[0] <= d * 10.0**p <= domain[1]]
+    return {
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": list(domain), "nice": False},
+        "axis": {"values": ticks, "format": formatted, "title": title, "labelOverlap": "greedy"},
+    }
+
+
+def colour(field: str, keys: Sequence[Key]) -> Spec:
+    return {
+        "field": field,
+        "type": "nominal",
+        "scale": {"domain": [k.label for k in keys], "range": [k.colour for k in keys]},
+        "legend": None,  # The page has its own, which wraps; pictures get Vega's.
+    }
+
+
+def shape(field: str, keys: Sequence[Key]) -> Spec:
+    return {
+        "field": field,
+        "type": "nominal",
+        "scale": {"domain": [k.label for k in keys], "range": [k.shape for k in keys]},
+        "legend": None,
+    }
+
+
+def series_keys(summary: Summary) -> tuple[Key, ...]:
+    """A colour and a shape a series."""
+    names = summary.series
+    looks = zip(names, theme.categories(len(names)), theme.shapes(len(names)), strict=True)
+    return tuple(Key(*look) for look in looks)
+
+
+def place_keys(summary: Summary) -> tuple[Key, ...]:
+    """A colour a place on the axis: steps where the axis is numeric."""
+    rows = sorted(summary.rows, key=lambda r: words.order(r.x)) if summary.numeric else summary.rows
+    names = list(dict.fromkeys(row.label for row in rows))
+    colours = theme.steps(len(names)) if summary.numeric else theme.categories(len(names))
+    return tuple(Key(n, c, "line") for n, c in zip(names, colours, strict=True))
+
+
+def legend(keys: Sequence[Key]) -> tuple[Key, ...]:
+    """No legend for a single thing."""
+    return tuple(keys) if len(keys) > 1 else ()
+
+
+def scores(row: Row, i: Interval, split: str) -> dict[str, Any]:
+    """A mean as a datum with its interval and its tooltip's text."""
+    low, high = words.clipped(i)
+    return {
+        "series": row.series, "label": row.label, "name": row.name, "mean": i.mean,
+        "low": low, "high": high, "accuracy": words.accuracy(i), "split": split, "n": i.n,
+        "macs": row.macs, "cost": words.si(row.macs),
+    }  # fmt: skip
+
+
+def tooltip(**fields: str) -> list[Spec]:
+    """`tooltip(name="point")`: the field under a title; all of them are text already."""
+    return [{"field": f, "type": "nominal", "title": t} for f, t in fields.items()]
+
+
+def chance_rule(chance: float | None, domain: tuple[float, float], axis: str = "y") -> list[Spec]:
+    """A dashed line where guessing stands, named at its end."""
+    if not in_domain(domain, chance):
+        return []
+    here = {"field": "at", "type": "quantitative"}
+    values = [{"at": chance, "text": f"chance {100 * chance:.3g}%"}]
+    rule = {"type": "rule", "strokeDash": [3, 4], "color": theme.var("strong")}
+    text = {"type": "text", "color": theme.var("muted"), "fontSize": 11}
+    if axis == "y":
+        where = {"y": here, "x": {"value": "width"}}
+        text |= {"align": "right", "dy": -7}
+    else:
+        where = {"x": here, "y": {"value": 0}}
+        text |= {"align": "left", "dx": 5, "baseline": "top"}
+    return [
+        layer(values, rule, **{axis: here}),
+        layer(values, text, **where, text={"field": "text"}),
+    ]
+
+
+def apart(places: Sequence[tuple[float, float]], near: float, least: float) -> list[float]:
+    """Heights for labels of (x, y) places so that those within `near` in x stand `least` apart."""
+    heights = [y for _, y in places]
+    for i in sorted(range(len(places)), key=lambda j: places[j][1]):
+        for _ in places:
+            clash = [
+                heights[j]
+                for j in range(len(places))
+                if j != i
+                and (places[j][1], j) < (places[i][1], i)
+                and abs(places[j][0] - places[i][0]) < near
+                and abs(heights[j] - heights[i]) < least
+            ]
+            if not clash:
+                break
+            heights[i] = max(clash) + least
+    return heights

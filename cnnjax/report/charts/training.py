@@ -1,0 +1,169 @@
+"""How training went: learning curves, and accuracy against the learning rate."""
+
+from cnnjax.report import theme, words
+from cnnjax.report.charts.parts import (
+    Chart,
+    Key,
+    Spec,
+    chance_rule,
+    colour,
+    layer,
+    legend,
+    log_axis,
+    place_keys,
+    share_axis,
+    share_domain,
+    tooltip,
+    view,
+)
+from cnnjax.report.points import RISING, Row, Summary, curve_means
+
+HEIGHT = 240
+
+
+def curves(s: Summary) -> Chart | None:
+    """Validation accuracy an epoch, a view a series; a study of one net shows training too."""
+    keys = place_keys(s)
+    both = len(s.rows) == 1
+    if both:
+        keys = (
+            Key("validation", theme.var("c0"), "line"),
+            Key("training", theme.var("c1"), "line"),
+        )
+    lines = {i: _lines(s, row, both) for i, row in enumerate(s.rows)}
+    everything = [d["mean"] for some in lines.values() for part in some for d in part]
+    if not everything:
+        return None
+    domain = share_domain(everything, s.chance)
+    last = max(d["epoch"] for some in lines.values() for part in some for d in part)
+    views = []
+    for series in s.series:
+        rows = [i for i, row in enumerate(s.rows) if row.series == series]
+        thin = [d for i in rows for d in lines[i][0]]
+        bold = [d for i in rows for d in lines[i][1]]
+        views.append(_curves_view(s, series, thin, bold, keys, domain, last))
+    rising = [row.name for row in s.rows if row.rising]
+    running = " Training accuracy is the running one, on augmented images." if both else ""
+    return Chart(
+        name="curves",
+        title="Learning curves",
+        caption="Validation accuracy by epoch: thin lines are seeds, bold ones their mean. "
+        f"▲ still improving: the last fifth of the epochs lies over {100 * RISING:g} point above "
+        f"the fifth before.{running}",
+        alt="Learning curves. Still improving at the end: " + (words.listed(rising) or "none"),
+        views=tuple(views),
+        legend=legend(keys),
+        wide=len(views) > 1,
+    )
+
+
+def _lines(s: Summary, row: Row, both: bool) -> tuple[list[dict], list[dict]]:
+    """(thin, bold) data: every seed's curve, and their means with the mark at the end."""
+    runs = [(r, s.study.curves.get(r.key, [])) for r in row.done]
+    named = [("val_accuracy", "validation" if both else row.label)]
+    named += [("train_accuracy", "training")] if both else []
+    thin = [
+        {"label": label, "key": f"{r.key}{label}", "epoch": p["epoch"], "mean": p[metric]}
+        for r, curve in runs
+        for p in curve
+        for metric, label in named
+        if p.get(metric) is not None
+    ]
+    bold = []
+    for metric, label in named:
+        means = curve_means([curve for _, curve in runs], metric)
+        bold += [{"label": label, "epoch": e, "mean": v, "mark": ""} for e, v in means]
+        if bold and row.rising and metric == "val_accuracy":
+            bold[-1]["mark"] = "▲"
+    return thin, bold
+
+
+def _curves_view(
+    s: Summary, series: str, thin: list, bold: list, keys: tuple, domain: tuple, last: int
+) -> Spec:
+    x = {
+        "field": "epoch", "type": "quantitative",
+        "scale": {"domain": [0, last * 1.04], "nice": False},
+        "axis": {"title": "epoch", "tickMinStep": 1, "tickCount": 6, "format": "d"},
+    }  # fmt: skip
+    y = {
+        "field": "mean",
+        **share_axis(domain, "validation accuracy" if len(s.rows) > 1 else "accuracy"),
+    }
+    hue = colour("label", keys)
+    marked = [d for d in bold if d["mark"]]
+    ends = [d | {"accuracy": words.percent(d["mean"])} for d in bold]
+    tips = tooltip(label="point", epoch="epoch", accuracy="mean")
+    layers = [
+        *chance_rule(s.chance, domain),
+        layer(thin, {"type": "line", "strokeWidth": 1, "opacity": 0.3},
+              x=x, y=y, color=hue, detail={"field": "key"}),
+        layer(bold, {"type": "line", "strokeWidth": 2.5}, x=x, y=y, color=hue),
+        layer(ends, {"type": "circle", "size": 60, "opacity": 0}, x=x, y=y, tooltip=tips),
+        layer(marked, {"type": "text", "dy": -10, "fontSize": 11},
+              x=x, y=y, color=hue, text={"field": "mark"}),
+    ]  # fmt: skip
+    return view(layers, HEIGHT, series)
+
+
+def rates(s: Summary) -> Chart | None:
+    """Validation accuracy of the tuning runs against the learning rate, a view a series."""
+    rows = [row for row in s.rows if row.rates]
+    if not rows:
+        return None
+    keys = place_keys(s)
+    domain = share_domain([v for row in rows for _, v in row.rates], s.chance)
+    tried = sorted({rate for row in rows for rate, _ in row.rates} | _diverged(s, rows))
+    views = [
+        _rates_view(s, series, [r for r in rows if r.series == series], keys, domain, tried)
+        for series in s.series
+        if any(r.series == series for r in rows)
+    ]
+    edges = [row.name for row in rows if row.at_edge]
+    return Chart(
+        name="rates",
+        title="Choosing the learning rate",
+        caption="Validation accuracy of the tuning runs; rings mark the rates used. "
+        "“edge”: the best lies at the end of the grid. Crosses: training diverged.",
+        alt="Accuracy against learning rate. Best at the grid's edge: "
+        + (words.listed(edges) or "none"),
+        views=tuple(views),
+        legend=legend(keys),
+        wide=len(views) > 1,
+    )
+
+
+def _rates_view(
+    s: Summary, series: str, rows: list[Row], keys: tuple, domain: tuple, tried: list[float]
+) -> Spec:
+    data = [
+        {"label": row.label, "rate": rate, "told": f"{rate:g}", "mean": v,
+         "accuracy": words.percent(v), "used": rate == row.rate,
+         "mark": "edge" if row.at_edge and rate == row.rate else ""}
+        for row in rows
+        for rate, v in row.rates
+    ]  # fmt: skip
+    x = {"field": "rate", **log_axis(tried, "learning rate (log scale)", "~g")}
+    x["axis"]["values"] = tried
+    y = {"field": "mean", **share_axis(domain, "validation accuracy")}
+    hue = colour("label", keys)
+    used = [d for d in data if d["used"]]
+    gone = [{"rate": rate, "mean": domain[0]} for rate in sorted(_diverged(s, rows))]
+    tips = tooltip(label="point", told="learning rate", accuracy="accuracy")
+    layers = [
+        *chance_rule(s.chance, domain),
+        layer(data, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=hue),
+        layer(data, {"type": "circle", "size": 50, "opacity": 1},
+              x=x, y=y, color=hue, tooltip=tips),
+        layer(used, {"type": "point", "size": 190, "strokeWidth": 1.5}, x=x, y=y, color=hue),
+        layer([d for d in used if d["mark"]], {"type": "text", "dy": -14, "fontSize": 11},
+              x=x, y=y, color=hue, text={"field": "mark"}),
+        layer(gone, {"type": "point", "shape": "cross", "angle": 45, "filled": True, "size": 60,
+                     "color": theme.var("worse")}, x=x, y=y),
+    ]  # fmt: skip
+    return view(layers, HEIGHT, series)
+
+
+def _diverged(s: Summary, rows: list[Row]) -> set[float]:
+    tune = [s.study.records[k] for r in rows for k in r.point.tune if k in s.study.records]
+    return {t.learning_rate for t in tune if t.status == "diverged" and t.learning_rate is not None}

@@ -1,0 +1,97 @@
+"""Which points are compared, and how: differences with intervals that hold all together."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+
+from cnnjax.report.points import Row, Summary
+from cnnjax.study import stats
+from cnnjax.study.stats import Interval
+
+VERDICTS = {
+    "better": "",
+    "worse": "",
+    "open": "no evidence of a difference",
+    "unknown": "too few seeds for an interval",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """`row` less `base`: a step along a series' axis, or one series less another at one place."""
+
+    row: Row
+    base: Row
+    gap: Interval
+    across: bool = False
+
+    @property
+    def series(self) -> str:
+        return "" if self.across else self.row.series
+
+    @property
+    def label(self) -> str:
+        """`5×5 − 3×3`, or `residual − plain` at its place."""
+        if not self.across:
+            return f"{self.row.label} − {self.base.label}"
+        at = f" at {self.row.label}" if self.row.x is not None else ""
+        return f"{self.row.series} − {self.base.series}{at}"
+
+    @property
+    def verdict(self) -> str:
+        if not self.gap.known:
+            return "unknown"
+        if self.gap.covers(0):
+            return "open"
+        return "better" if self.gap.mean > 0 else "worse"
+
+    @property
+    def cost(self) -> float | None:
+        """How many times the base's MACs."""
+        if not self.row.macs or not self.base.macs:
+            return None
+        return self.row.macs / self.base.macs
+
+    @property
+    def doubling(self) -> Interval | None:
+        """What each doubling of MACs bought; None where MACs differ by less than a tenth."""
+        if self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
+            return None
+        d = math.log2(self.cost)
+        ends = (
+            sorted(v / d for v in (self.gap.low, self.gap.high)) if self.gap.known else [None] * 2
+        )
+        return Interval(self.gap.mean / d, *ends, self.gap.n)
+
+
+def compare(summary: Summary) -> list[Comparison]:
+    """Every planned comparison that can be made so far, each wide enough for all of them
+    (Bonferroni)."""
+    pairs = [(a, b, across) for a, b, across in _pairs(summary) if _values(summary, a)]
+    pairs = [pair for pair in pairs if _values(summary, pair[1])]
+    level = stats.simultaneous(0.95, len(pairs))
+    return [Comparison(a, b, _difference(summary, a, b, level), across) for a, b, across in pairs]
+
+
+def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:
+    """Along a numeric axis each place less the one before; among names each less the first; then
+    the later series less the first where they meet in different nets."""
+    for series in summary.series:
+        rows = summary.of(series)
+        for a, b in itertools.pairwise(rows):
+            yield (b, a if summary.numeric else rows[0], False)
+    first, *others = summary.series or [""]
+    for series in others:
+        for base, row in itertools.product(summary.of(first), summary.of(series)):
+            if base.x == row.x and base.point.runs != row.point.runs:
+                yield (row, base, True)
+
+
+def _difference(summary: Summary, a: Row, b: Row, level: float) -> Interval:
+    return stats.difference(_values(summary, a), _values(summary, b), summary.spread, level)
+
+
+def _values(summary: Summary, row: Row) -> list[float]:
+    name = f"{summary.shown}_accuracy"
+    return [v for r in row.done if (v := r.metrics.get(name)) is not None]

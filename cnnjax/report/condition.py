@@ -1,0 +1,77 @@
+"""How far a study is, and what stands against believing it."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+from cnnjax.report import words
+from cnnjax.report.points import BAD, Summary
+from cnnjax.study.records import Record, Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A run that ended badly."""
+
+    name: str
+    key: str
+    status: str
+    reason: str
+
+
+def plan_runs(study: Study) -> list[Record]:
+    """The latest plan's runs so far, tuning included, each once."""
+    keys = dict.fromkeys(k for p in study.plan.points for k in (*p.runs, *p.tune))
+    return [study.records[k] for k in keys if k in study.records]
+
+
+def banners(study: Study) -> list[str]:
+    """What the reader must know before believing any of it."""
+    found, runs = [], plan_runs(study)
+    if study.plan.quick or any(run.quick for run in runs):
+        found.append("A quick look, not evidence: too little training to decide anything.")
+    found += _differ("revisions of the source", [run.revision or "unknown" for run in runs])
+    found += _differ("hardware", [hardware(run) for run in runs])
+    found += _differ("software versions", [words.distinct(run.versions) for run in runs])
+    return found
+
+
+def _differ(what: str, told: Sequence[str]) -> list[str]:
+    counts = Counter(told).most_common()
+    if len(counts) < 2:
+        return []
+    parts = [f"{name or 'unknown'} ({words.count(n, 'run')})" for name, n in counts]
+    return [f"The runs differ in {what}: {'; '.join(parts)}."]
+
+
+def hardware(run: Record) -> str:
+    """`2 × cpu, 2 cores`."""
+    h = run.hardware
+    cores = f", {words.axis_value(h['cores'])} cores" if h.get("cores") else ""
+    return f"{h.get('devices') or 'unknown'}{cores}"
+
+
+def failures(s: Summary) -> list[Failure]:
+    """The runs that ended badly, each once, with its reason."""
+    found: dict[str, Failure] = {}
+    for row in s.rows:
+        tune = [s.study.records[k] for k in row.point.tune if k in s.study.records]
+        bad = [*row.bad, *(t for t in tune if t.status in BAD)]
+        for run in bad:
+            rate = run.learning_rate
+            what = f"seed {run.seed}" if run.role == "replicate" else f"learning rate {rate or 0:g}"
+            status = run.status.replace("_", " ")
+            found.setdefault(
+                run.key,
+                Failure(f"{row.name}, {what}", run.key, status, run.error or "no reason given"),
+            )
+    return list(found.values())
+
+
+def progress(study: Study) -> tuple[int, int]:
+    """(planned, ended) runs, each counted once; replicates not yet named count by their number."""
+    keys = {k for p in study.plan.points for k in (*p.runs, *p.tune)}
+    unnamed = {p.tune or i: p.seeds for i, p in enumerate(study.plan.points) if not p.runs}
+    ended = [k for k in keys if k in study.records]
+    ended = [k for k in ended if study.records[k].status not in ("running", "stopped")]
+    return len(keys) + sum(unnamed.values()), len(ended)

@@ -1,0 +1,66 @@
+"""report.md: the findings in words and figures, for reading beside code."""
+
+import re
+from collections.abc import Sequence
+
+from cnnjax.report import words
+from cnnjax.report.findings import Report
+from cnnjax.report.provenance import provenance
+
+MARKS = {"better": "▲ ", "worse": "▼ ", "open": "≈ "}
+
+
+def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
+    """The report; `plots` are (title, path) of the pictures beside it."""
+    parts = [f"# {escape(r.study.question)}"]
+    parts += [f"> **{escape(b)}**" for b in r.banners]
+    if r.progress:
+        parts.append(f"> {r.progress}")
+    parts += ["## Findings", _findings(r), "## Points", _points(r)]
+    if r.failures:
+        lines = [
+            f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures
+        ]
+        parts += ["## Runs that ended badly", "\n".join(lines)]
+    parts += [f"![{escape(title)}]({path})" for title, path in plots]
+    if r.study.warnings:
+        lines = [f"- {escape(w)}" for w in r.study.warnings]
+        parts += ["## Files that could not be read", "\n".join(lines)]
+    parts += ["## Provenance", "\n".join(f"- {k}: {escape(v)}" for k, v in provenance(r))]
+    if r.next:
+        parts += ["## Next", _code(r.next)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _findings(r: Report) -> str:
+    lines = []
+    for f in r.findings:
+        head = f"**{escape(f.head)}**: " if f.head else ""
+        lines.append(f"- {MARKS.get(f.tone, '')}{head}{escape(f.text)}")
+    return "\n".join(lines)
+
+
+def _points(r: Report) -> str:
+    s = r.summary
+    head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field"]
+    head += ["train", "validation", "test", "seeds"]
+    lines = [f"| {' | '.join(map(escape, head))} |", "|" + " --- |" + " ---: |" * (len(head) - 1)]
+    for series in s.series:
+        for row in s.of(series):
+            m = row.measures
+            cells = [row.name, *(words.si(m[k]) for k in ("params", "macs", "activations"))]
+            cells += [words.pixels(m["receptive_field"])]
+            cells += [words.accuracy(row.scores[k]) for k in ("train", "val", "test")]
+            lines.append(f"| {' | '.join(map(escape, [*cells, str(len(row.done))]))} |")
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML take as nothing but text."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text)
+
+
+def _code(text: str) -> str:
+    return "```\n" + text.replace("```", "") + "\n```"

@@ -1,0 +1,78 @@
+"""table.csv: a row a run, every run on disk, in an order that never changes by itself."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from cnnjax.report import words
+from cnnjax.study.records import Axis, Record, Study
+
+BEFORE = ("experiment", "key", "status", "dataset", "net")
+MEASURES = ("params", "macs", "activations", "receptive_field", "train_macs")
+METRICS = ("train_accuracy", "val_accuracy", "test_accuracy")
+AFTER = ("seed", *MEASURES, *METRICS, "train_seconds", "role", "learning_rate", "quick")
+
+
+def columns(study: Study) -> list[str]:
+    """The table's header: the study's axes stand after the net."""
+    return [*BEFORE, *study.axes, *AFTER]
+
+
+def rows(study: Study) -> list[dict[str, object]]:
+    """A row a run, by axes, role, learning rate and seed; None where nothing is known."""
+    places = {key: _places(study, record) for key, record in study.records.items()}
+
+    def rank(record: Record) -> tuple:
+        first = places[record.key][0]
+        rate = record.learning_rate
+        axes = tuple(words.order(first.get(a)) for a in study.axes)
+        return (axes, record.role, words.order(rate), record.seed, record.key)
+
+    return [_row(study, r, places[r.key]) for r in sorted(study.records.values(), key=rank)]
+
+
+def write(study: Study) -> str:
+    """The table as CSV text; text that a spreadsheet would take for a formula is quoted."""
+    buffer = io.StringIO()
+    names = columns(study)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_cell(name) for name in names])
+    writer.writerows([_cell(row[name]) for name in names] for row in rows(study))
+    return buffer.getvalue()
+
+
+def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[str, object]:
+    axes = {a: _joined([place.get(a) for place in places]) for a in study.axes}
+    return (
+        axes
+        | {"experiment": r.experiment or study.experiment, "key": r.key, "status": r.status}
+        | {"dataset": r.dataset, "net": r.net, "seed": r.seed}
+        | {m: r.measures.get(m) for m in MEASURES}
+        | {m: r.metrics.get(m) for m in METRICS}
+        | {"train_seconds": r.timings.get("train_seconds"), "role": r.role}
+        | {"learning_rate": r.learning_rate, "quick": r.quick}
+    )
+
+
+def _places(study: Study, record: Record) -> list[Mapping[str, Axis]]:
+    """Where the run stands on the axes: in the latest plan that has it, else as it says itself."""
+    for plan in reversed(study.plans):
+        found = [p.axes for p in plan.points if record.key in p.runs or record.key in p.tune]
+        if found:
+            return found
+    return [record.axes]
+
+
+def _joined(values: Sequence[Axis]) -> Axis:
+    kept = list(dict.fromkeys(v for v in values if v is not None))
+    if len(kept) < 2:
+        return kept[0] if kept else None
+    return "; ".join(words.axis_value(v) for v in kept)
+
+
+def _cell(v: object) -> object:
+    if isinstance(v, bool):
+        return str(v).lower()
+    if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{v}"
+    return "" if v is None else v

@@ -1,0 +1,1 @@
+"""Studies: runs as values, plans, execution, results, statistics."""

@@ -1,0 +1,111 @@
+"""A study from its points to its last record: plan, tune, replicate, report after every run."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cnnjax.study.estimate import plan_seconds
+from cnnjax.study.execute import Executor
+from cnnjax.study.plan import Point, describe
+from cnnjax.study.progress import Progress
+from cnnjax.study.run import Run
+
+
+@dataclasses.dataclass
+class Conductor:
+    """Carries out one plan. `report` is called after every run that was trained."""
+
+    executor: Executor
+    points: Sequence[Point]
+    plan: dict[str, Any]
+    report: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self.records: dict[str, Mapping[str, Any]] = {}
+        for run in self.all_runs():
+            if record := self.executor.finished(run):
+                self.records[run.key] = record
+
+    def all_runs(self) -> list[Run]:
+        """Every training that is known by now; a point still to be tuned stands at a middle rate."""
+        found: dict[str, Run] = {}
+        for point in self.points:
+            rate = self.chosen(point)[0]
+            middle = sorted(point.rates)[len(point.rates) // 2] if rate is None else rate
+            for run in (*point.tuning, *point.replicates(middle)):
+                found.setdefault(run.key, run)
+        return list(found.values())
+
+    def chosen(self, point: Point) -> tuple[float | None, list[str]]:
+        """The point's rate and notes; None while its tuning is not complete."""
+        if all(run.key in self.records for run in point.tuning):
+            return point.choose(self.records)
+        return None, []
+
+    def waiting(self) -> list[Run]:
+        """What is still to be trained, as far as can be told."""
+        return [run for run in self.all_runs() if run.key not in self.records]
+
+    def predicted(self, parallel: int) -> dict[str, float]:
+        """Seconds of each waiting run by key."""
+        return plan_seconds(self.waiting(), self.executor.devices.platform, parallel)
+
+    def write_plan(self) -> None:
+        """study.json's latest plan, as far as it is known."""
+        self.plan["points"] = [describe(p, *self.chosen(p)) for p in self.points]
+        folder = self.executor.folder
+        study = folder.read_study()
+        plans = [p for p in study.get("plans", []) if p.get("id") != self.plan["id"]]
+        folder.write_study({**study, "plans": [*plans, self.plan]})
+
+    def conduct(self, progress: Progress) -> None:
+        """Point by point the tuning and the first replicate, then the other seeds of all points.
+
+        So every point is on the dashboard early, and an interrupted study is even.
+        """
+        for point in self.points:
+            for run in point.tuning:
+                self._ensure(run, progress)
+            self.write_plan()
+            self._ensure(self._replicates(point)[0], progress)
+        for seed in range(1, max(p.seeds for p in self.points)):
+            for point in self.points:
+                if seed < point.seeds:
+                    self._ensure(self._replicates(point)[seed], progress)
+
+    def _replicates(self, point: Point) -> list[Run]:
+        rate, _ = self.chosen(point)
+        assert rate is not None, "replicates come after tuning"
+        return point.replicates(rate)
+
+    def _ensure(self, run: Run, progress: Progress) -> None:
+        if run.key in self.records:
+            return
+        progress.begin(run)
+        record = self.executor.execute(run)
+        self.records[run.key] = record
+        self.report()
+        progress.end(run, record)
+
+    def failed(self) -> list[tuple[Run, Mapping[str, Any]]]:
+        """The runs that did not end as they should."""
+        runs = {run.key: run for run in self.all_runs()}
+        bad = ("failed", "out_of_memory", "diverged")
+        found = [(runs[k], r) for k, r in self.records.items() if k in runs]
+        return [(run, r) for run, r in found if r["status"] in bad]
+
+
+def new_plan(command: str, given: Mapping[str, Any], quick: bool) -> dict[str, Any]:
+    """The start of a plan's entry in study.json."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "id": now.isoformat(),
+        "time": now.isoformat(timespec="seconds"),
+        "command": command,
+        "flags": dict(given),
+        "quick": quick,
+        "points": [],
+    }
+
+

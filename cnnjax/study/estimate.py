@@ -1,0 +1,41 @@
+"""How long runs will take: a prediction from MACs and activations, before anything ran.
+
+On small nets moving activations takes as long as multiplying, so both count. The constants were
+fitted to the default studies on two cores of a server processor; progress bars correct them by how
+the first runs turned out.
+"""
+
+from typing import Any
+
+from cnnjax import compute, data
+from cnnjax.study.run import Run
+
+# Per core or device: MACs and activation elements a second, in training.
+_SPEED = {"cpu": (1.2e10, 1.0e8), "gpu": (1.5e13, 1.0e11), "tpu": (3e13, 2e11)}
+COMPILE_SECONDS = 5.0
+OVERHEAD_SECONDS = 0.7  # Evaluation, records, the dashboard.
+
+
+def run_seconds(run: Run, platform: str, parallel: int) -> float:
+    """Seconds that one run trains and is recorded, on `parallel` cores or devices."""
+    outline = data.check(run.dataset)
+    costs = compute.measure(run.net, outline.info.image_shape)
+    size = run.recipe.batch_size
+    step_macs = compute.train_step_macs(run.net, outline.info.image_shape, size)
+    macs_rate, move_rate = _SPEED.get(platform, _SPEED["cpu"])
+    step = (step_macs / macs_rate + costs["activations"] * size / move_rate) / parallel
+    epoch = outline.train // size * step + outline.val / size * step / 3
+    return run.recipe.epochs * epoch + outline.train / size * step / 3 + OVERHEAD_SECONDS
+
+
+def plan_seconds(runs: list[Run], platform: str, parallel: int) -> dict[str, float]:
+    """Seconds of each run by key; the first of a shape also compiles."""
+    found: dict[str, float] = {}
+    shapes: set[Any] = set()
+    for run in runs:
+        if run.key not in found:
+            shape = (run.net, run.dataset)
+            compiling = 0.0 if shape in shapes else COMPILE_SECONDS
+            shapes.add(shape)
+            found[run.key] = run_seconds(run, platform, parallel) + compiling
+    return found

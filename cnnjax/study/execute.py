@@ -1,0 +1,213 @@
+"""Train what a study asks for and is not there yet; keep going past a run that fails."""
+
+import dataclasses
+import datetime
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax import compute, data
+from cnnjax.errors import UserError
+from cnnjax.study import environment
+from cnnjax.study.results import Folder
+from cnnjax.study.run import Run, difference
+from cnnjax.train import checkpoint
+from cnnjax.train.devices import Devices
+from cnnjax.train.loop import Hooks, Outcome, evaluate, train
+from cnnjax.train.model import Model, save_model
+from cnnjax.train.step import State
+
+FINISHED = ("done", "diverged")
+
+
+class Stopped(Exception):
+    """The user asked to stop; what is under way has been saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Executor:
+    """Runs trainings in this process and keeps their records in `folder`."""
+
+    folder: Folder
+    devices: Devices
+    experiment: str
+    quick: bool = False
+    progress: Callable[[int, int], None] = lambda step, steps: None
+    stop: Callable[[], bool] = lambda: False
+
+    def finished(self, run: Run) -> dict[str, Any] | None:
+        """The record of a run that need not be trained again.
+
+        Raises:
+          UserError: the record is of another configuration, naming the field.
+        """
+        record = self.folder.read_record(run.key)
+        if record is None or record.get("status") not in FINISHED:
+            return None
+        config = record.get("config", {})
+        if found := difference(config, run.config()):
+            raise UserError(
+                f"{self.folder.run_dir(run.key)} was made with another configuration ({found}); "
+                "move it away or use another --results"
+            )
+        return record
+
+    def execute(self, run: Run) -> dict[str, Any]:
+        """Train, evaluate and record one run, going on where an earlier attempt stopped.
+
+        Raises:
+          Stopped: asked to; the record says `stopped` and the next attempt goes on.
+        """
+        started = time.monotonic()
+        record = self._begin(run)
+        try:
+            outcome = self._train(run)
+            record |= {
+                "status": outcome.status,
+                "epochs_done": outcome.epochs,
+                "metrics": self._finish(run, outcome) if outcome.status == "done" else {},
+            }
+            record["measures"]["train_macs"] = _measured(self._train_macs(run, outcome), "MACs")
+            record["timings"] = {
+                "train_seconds": round(outcome.seconds, 3),
+                "compile_seconds": round(outcome.program.compile_seconds, 3),
+                "total_seconds": round(time.monotonic() - started, 3),
+            }
+            if outcome.status == "diverged":
+                record["error"] = f"the loss was not finite after {outcome.steps} steps"
+        except KeyboardInterrupt:
+            self.folder.write_record(run.key, record | {"status": "stopped"})
+            raise
+        except Exception as e:
+            record |= self._failed(run, e)
+        record["finished"] = _now()
+        self.folder.write_record(run.key, record)
+        if record["status"] == "stopped":
+            raise Stopped
+        if record["status"] in FINISHED:
+            checkpoint.remove(self._saved(run))
+        return record
+
+    def _begin(self, run: Run) -> dict[str, Any]:
+        outline = data.check(run.dataset)
+        units = compute.units()
+        costs = compute.measure(run.net, outline.info.image_shape)
+        record = {
+            "key": run.key,
+            "experiment": self.experiment,
+            "status": "running",
+            "role": run.role,
+            "quick": self.quick,
+            "net": run.label,
+            "adapted": bool(run.net.adapted),
+            "axes": dict(run.axes),
+            "dataset": run.dataset.name,
+            "seed": run.seed,
+            "config": run.config(),
+            "measures": {name: _measured(v, units[name]) for name, v in costs.items()},
+            "layers": _layers(run, outline.info.image_shape),
+            "metrics": {},
+            "timings": {},
+            "versions": environment.versions(),
+            "revision": environment.revision(),
+            "hardware": environment.hardware(self.devices),
+            "data": {
+                "classes": outline.info.classes,
+                "train_examples": outline.train,
+                "val_examples": outline.val,
+                "test_examples": outline.test,
+                "provenance": outline.info.provenance,
+                "notes": list(outline.info.notes),
+            },
+            "error": None,
+            "started": _now(),
+        }
+        self.folder.write_record(run.key, record)
+        return record
+
+    def _train(self, run: Run) -> Outcome:
+        hooks = Hooks(
+            progress=self.progress,
+            epoch=lambda row: self.folder.append_curve(run.key, row),
+            stop=self.stop,
+            begins=lambda epoch: self.folder.truncate_curve(run.key, epoch),
+        )
+        source = data.load(run.dataset)
+        saved = self._saved(run)
+        return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved)
+
+    def _saved(self, run: Run) -> Path:
+        return self.folder.run_dir(run.key) / "checkpoint"
+
+    def _train_macs(self, run: Run, outcome: Outcome) -> int:
+        shape = data.check(run.dataset).info.image_shape
+        return compute.train_step_macs(run.net, shape, run.recipe.batch_size) * outcome.steps
+
+    def _finish(self, run: Run, outcome: Outcome) -> dict[str, float]:
+        """Metrics on clean images; the test split is read here, once, and only by replicates."""
+        source = data.load(run.dataset)
+        splits = {"train": source.train, "val": source.val}
+        if run.test:
+            splits["test"] = source.test
+        metrics: dict[str, float] = {}
+        for name, split in splits.items():
+            found, logits = evaluate(outcome.program, self.devices, outcome.state, split, name)
+            metrics |= found
+        if run.test:
+            extra = {f"extra_{k}": np.asarray(v) for k, v in source.test.extra.items()}
+            self.folder.write_predictions(
+                run.key,
+                index=np.arange(len(source.test)),
+                label=np.asarray(source.test.labels),
+                logits=logits,
+                **extra,
+            )
+            save_model(self.folder.run_dir(run.key), model_of(run.net, run.recipe, source, outcome.state))
+        return metrics
+
+    def _failed(self, run: Run, e: Exception) -> dict[str, Any]:
+        """Status and one line of reason; the traceback goes into the run's folder."""
+        text = str(e).strip().splitlines()[0] if str(e).strip() else ""
+        memory = isinstance(e, MemoryError) or "RESOURCE_EXHAUSTED" in str(e)
+        if memory:
+            size = run.recipe.batch_size
+            return {
+                "status": "out_of_memory",
+                "error": f"out of memory with batch_size {size}; try --batch_size={size // 2 or 1}",
+            }
+        if not isinstance(e, UserError):
+            path = self.folder.run_dir(run.key) / "error.txt"
+            path.write_text("".join(traceback.format_exception(e)))
+            text = f"{type(e).__name__}: {text} (see {path})"
+        return {"status": "failed", "error": text}
+
+
+def model_of(net: Any, recipe: Any, source: data.Source, state: State) -> Model:
+    """The trained net with what its images need."""
+    return Model(
+        net=net,
+        variables={"params": state.params, "batch_stats": state.batch_stats},
+        image_shape=tuple(int(x) for x in source.info.image_shape),
+        mean=tuple(float(x) for x in source.mean),
+        std=tuple(float(x) for x in source.std),
+        class_names=tuple(source.info.class_names),
+        dtype=recipe.dtype,
+    )
+
+
+def _layers(run: Run, shape: Sequence[int]) -> list[dict[str, Any]]:
+    from cnnjax.compute.trace import trace
+
+    return compute.layers(trace(run.net, shape))
+
+
+def _measured(v: Any, unit: str) -> dict[str, Any]:
+    return {"value": v, "unit": unit}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

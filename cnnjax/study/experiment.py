@@ -1,0 +1,187 @@
+"""An experiment file as an object: its question, its flags, and the points that it asks for.
+
+An experiment file has a docstring that begins with its question, `FLAGS` (an absl FlagValues of
+its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS`, and `runs(setting)`, a
+generator of `Run` values made with `setting.run(net, **axes)`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from absl import flags
+
+from cnnjax.errors import UserError, unknown
+from cnnjax.extension import load_module
+from cnnjax.study import options
+from cnnjax.study.catalogue import find, first_line
+from cnnjax.train.recipe import Recipe, make_recipe
+from cnnjax.values import fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A loaded experiment file with its flags parsed; `groups` says where each flag belongs."""
+
+    name: str
+    module: ModuleType
+    values: flags.FlagValues
+    groups: dict[str, str]
+
+    @property
+    def question(self) -> str:
+        return first_line(self.module.__doc__ or self.name)
+
+    @property
+    def own_flags(self) -> list[str]:
+        return list(self.module.FLAGS)
+
+    def given(self) -> dict[str, Any]:
+        """The flags that were set on the command line, as text."""
+        return {n: self.values[n].value for n in self.values if self.values[n].present}
+
+
+def load(name: str, folder: Path, argv: Sequence[str], quick: bool = False) -> Experiment:
+    """Import the experiment and parse its flags and the common ones from `argv` (without argv[0]).
+
+    Raises:
+      UserError: no such experiment or flag (with the nearest), or a value out of range.
+    """
+    path = find(name, folder)
+    module = load_module(str(path))
+    for needed in ("FLAGS", "runs"):
+        if not hasattr(module, needed):
+            raise UserError(f"{path} is no experiment: it has no {needed}")
+    defaults = getattr(module, "DEFAULTS", options.Defaults())
+    values = flags.FlagValues()
+    settings = {**defaults.common, **(defaults.quick if quick else {})}
+    own = set(module.FLAGS)
+    for flag in own:
+        module.FLAGS[flag].unparse()  # A second study in one process starts from the defaults.
+    groups = options.define(values, {k: v for k, v in settings.items() if k not in own}, Recipe)
+    try:
+        values.append_flag_values(module.FLAGS)
+        for flag in own & set(settings):
+            module.FLAGS[flag].value = module.FLAGS[flag].parser.parse(settings[flag])
+        rest = values(["launch.py", *argv])
+    except flags.UnrecognizedFlagError as e:
+        raise unknown("flag", f"--{e.flagname}", [f"--{n}" for n in values]) from None
+    except flags.Error as e:
+        raise UserError(" ".join(str(e).split())) from None
+    if rest[1:]:
+        raise UserError(f"{rest[1]!r} is no flag: flags begin with --")
+    module.FLAGS.mark_as_parsed()
+    return Experiment(path.stem, module, values, groups)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What the common flags say, for an experiment's `runs`."""
+
+    net_name: str
+    dataset: Any
+    recipe: Recipe
+    image_shape: tuple[int, int, int]
+    classes: int
+
+    def net(self, name: str | None = None, input_shape: Any = None, **axes: Any) -> Any:
+        """The net of `--net` (or another) for the dataset's images and classes."""
+        from cnnjax import nets
+
+        shape = input_shape or self.image_shape
+        return nets.get(name or self.net_name, self.classes, shape, **axes)
+
+    def run(
+        self,
+        net: Any,
+        *,
+        label: str | None = None,
+        dataset: Any = None,
+        recipe: Recipe | None = None,
+        notes: Iterable[str] = (),
+        **axes: Any,
+    ) -> Any:
+        """A `Run` of `net` that stands at `axes` in the study."""
+        from cnnjax.study.run import Run
+
+        if net.adapted:
+            notes = (*notes, f"adapted: {net.adapted}")
+        return Run(
+            net=net,
+            dataset=dataset or self.dataset,
+            recipe=recipe or self.recipe,
+            label=label or self.net_name,
+            axes=tuple(axes.items()),
+            notes=tuple(notes),
+        )
+
+    def measure(self, net: Any) -> dict[str, Any]:
+        """The costs of a net on the dataset's images."""
+        from cnnjax import compute
+
+        return compute.measure(net, self.image_shape)
+
+    def macs(self, net: Any) -> int:
+        """Multiply-accumulates of one image's forward pass."""
+        return self.measure(net)["macs"]
+
+    def layers(self, net: Any) -> int:
+        """Depth: the layers with weights on the way from input to output, shortcuts left out."""
+        from cnnjax.compute.trace import trace
+
+        rows = trace(net, self.image_shape).layers
+        return sum(x.kind in ("conv", "dense") and "shortcut" not in x.path for x in rows)
+
+    @staticmethod
+    def off_budget(ratio: float) -> tuple[str, ...]:
+        """A note where the nearest legal width misses the budget by more than 5 %."""
+        if abs(ratio - 1) <= 0.05:
+            return ()
+        return (f"the nearest legal width costs {ratio - 1:+.0%} against the budget",)
+
+
+def setting(experiment: Experiment) -> Setting:
+    """Read the common flags.
+
+    Raises:
+      UserError: a dataset that is not there, or a field out of its range.
+    """
+    from cnnjax.data import Dataset, check
+
+    v = experiment.values
+    given = {f.name: v[f.name].value for f in fields(Recipe)}
+    given["learning_rate"] = v.learning_rate or v.learning_rates[0]
+    dataset = Dataset(v.dataset, v.size, v.resolution, v.train_examples)
+    outline = check(dataset)
+    return Setting(
+        net_name=v.net,
+        dataset=dataset,
+        recipe=make_recipe(**given),
+        image_shape=tuple(outline.info.image_shape),
+        classes=outline.info.classes,
+    )
+
+
+def points(experiment: Experiment) -> list[Any]:
+    """The points of the study, each checked: a net that does not fit its images is refused here.
+
+    Raises:
+      UserError: naming the axis or the layer.
+    """
+    from cnnjax import compute
+    from cnnjax.data import check
+    from cnnjax.study.plan import Point
+
+    v = experiment.values
+    rates = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
+    found = []
+    for run in experiment.module.runs(setting(experiment)):
+        compute.measure(run.net, check(run.dataset).info.image_shape)
+        for rate in rates:
+            make_recipe(run.recipe, learning_rate=rate)  # In range?
+        found.append(Point(run, tuple(sorted(set(rates))), v.seeds))
+    if not found:
+        raise UserError(f"{experiment.name} asks for no runs: check its flags")
+    return found

@@ -1,0 +1,130 @@
+"""Files that are whole or absent: replaced in one step, and read without trust.
+
+JSON has no word for NaN or infinity: they are written as null.
+"""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.errors import UserError
+
+LARGEST = 32 * 2**20  # Bytes; a real record is some 100 kB, so a larger file is none of ours.
+
+
+class Unreadable(ValueError):
+    """A file or a part of one that can't be used, in a few words."""
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file in one step."""
+    text = json.dumps(plain(data), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    replace(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a temporary file beside `path`, push it to the disk, and rename it.
+
+    Raises:
+      UserError: the disk is full or refuses; what stood at `path` still does.
+    """
+    # In the same folder, since a rename is atomic only within one file system.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with telling(path, temporary):
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # Else a power cut can leave the new name with no content.
+        os.replace(temporary, path)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line, after dropping one that a kill left half written.
+
+    Raises:
+      UserError: the disk is full or refuses.
+    """
+    with telling(path), path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if end and file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(line.encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from strict or nearly strict JSON (NaN reads as null).
+
+    Raises:
+      Unreadable: anything else, in a few words.
+      OSError: there is no such file, or it may not be read.
+    """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise Unreadable(f"{size} bytes are too many")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except RecursionError:
+        raise Unreadable("nested too deeply") from None
+    except ValueError as e:
+        raise Unreadable(f"no valid JSON: {short(e)}") from None
+    if not isinstance(data, dict):
+        raise Unreadable("no JSON object")
+    return data
+
+
+def plain(v: Any) -> Any:
+    """Plain JSON data: NumPy's values unwrapped, tuples as lists, NaN and infinities null."""
+    if isinstance(v, Mapping):
+        return {str(k): plain(x) for k, x in v.items()}
+    if isinstance(v, list | tuple):
+        return [plain(x) for x in v]
+    if isinstance(v, np.ndarray | np.generic):
+        return plain(v.tolist())
+    if isinstance(v, float) and not math.isfinite(v):
+        return None
+    return v
+
+
+@contextlib.contextmanager
+def telling(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """What the disk refuses, said in one line; the half-written temporary file goes."""
+    try:
+        yield
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"the disk is full: {path} was not written{_free(path)}; make room and run the "
+                "same command again"
+            ) from None
+        raise UserError(
+            f"can't write {path} ({e.strerror}): choose another --results=DIR"
+        ) from None
+
+
+def short(e: Exception) -> str:
+    """An error's message on one short line."""
+    return " ".join(str(e).split())[:160]
+
+
+def _free(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f" ({shutil.disk_usage(path.parent).free // 2**20} MiB free)"
+    return ""

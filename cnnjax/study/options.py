@@ -1,0 +1,138 @@
+"""The flags that every experiment understands, and typed lists for those of its own.
+
+JAX is not imported here: the menu and `--help` must answer at once.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from absl import flags
+
+from cnnjax.errors import UserError
+
+GROUPS = ("study", "data", "recipe", "machine")
+
+
+class NumberList(flags.ListParser):
+    """`1,3,5` as a tuple of numbers within a range."""
+
+    def __init__(self, kind: type, low: float):
+        super().__init__()
+        self.kind, self.low = kind, low
+        word = "whole numbers" if kind is int else "numbers"
+        self.syntactic_help = f"{word} from {low:g} up, with commas between"
+
+    def parse(self, argument: Any) -> tuple:
+        given = argument if isinstance(argument, list | tuple) else str(argument).split(",")
+        try:
+            found = tuple(self.kind(x) for x in given)
+        except ValueError:
+            raise ValueError(f"use {self.syntactic_help}") from None
+        if not found or any(not x >= self.low for x in found):
+            raise ValueError(f"use {self.syntactic_help}")
+        return found
+
+    def flag_type(self) -> str:
+        return self.syntactic_help
+
+
+class WordList(NumberList):
+    """`plain,residual` as a tuple of words out of those allowed."""
+
+    def __init__(self, allowed: tuple[str, ...]):
+        flags.ListParser.__init__(self)
+        self.allowed = allowed
+        self.syntactic_help = f"of {', '.join(allowed)}, with commas between"
+
+    def parse(self, argument: Any) -> tuple:
+        given = argument if isinstance(argument, list | tuple) else str(argument).split(",")
+        for word in given:
+            if word not in self.allowed:
+                raise ValueError(f"use words {self.syntactic_help}")
+        return tuple(given)
+
+
+def integers(values: flags.FlagValues, name: str, default: str, help: str, low: int = 1) -> Any:
+    """Define a flag that holds a tuple of whole numbers."""
+    return _define(values, NumberList(int, low), name, default, help)
+
+
+def numbers(values: flags.FlagValues, name: str, default: str, help: str, low: float = 0) -> Any:
+    """Define a flag that holds a tuple of numbers."""
+    return _define(values, NumberList(float, low), name, default, help)
+
+
+def words(
+    values: flags.FlagValues, name: str, default: str, allowed: tuple[str, ...], help: str
+) -> Any:
+    """Define a flag that holds a tuple of words."""
+    return _define(values, WordList(allowed), name, default, help)
+
+
+def _define(values: flags.FlagValues, parser: Any, name: str, default: str, help: str) -> Any:
+    serializer = flags.CsvListSerializer(",")
+    return flags.DEFINE(parser, name, default, help, values, serializer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """What an experiment sets otherwise than the common flags: any of their names to a value.
+
+    `quick` is what `--quick` sets on top, for a look in under a minute.
+    """
+
+    common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    quick: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -> dict[str, str]:
+    """Define the common flags with an experiment's defaults; returns the group of each.
+
+    `recipe` is the type whose fields become flags (`cnnjax.train.recipe.Recipe`).
+    """
+    groups: dict[str, str] = {}
+
+    def add(group: str, kind: Callable, name: str, default: Any, help: str, **more: Any) -> None:
+        kind(name, defaults.get(name, default), help, flag_values=values, **more)
+        groups[name] = group
+
+    text, whole = flags.DEFINE_string, flags.DEFINE_integer
+    add("study", whole, "seeds", 5, "replicates of each point", lower_bound=1)
+    if "learning_rate" in defaults:
+        raise UserError("an experiment sets learning_rates, the grid; --learning_rate fixes one")
+    flags.DEFINE_float("learning_rate", None, "train at this rate instead of choosing one", 0.0,
+                       flag_values=values)  # fmt: skip
+    numbers(values, "learning_rates", defaults.get("learning_rates", "0.1"),
+            "each point at the best of these on validation")  # fmt: skip
+    groups |= {"learning_rate": "study", "learning_rates": "study"}
+    add("study", text, "net", "vgg4_slim", "a net's name, or file.py:function of your own")
+    add("data", text, "dataset", "cluttered_digits",
+        "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
+    add("data", whole, "size", 32, "canvas side in pixels of generated datasets")
+    add("data", whole, "resolution", None, "resize images to this side in pixels")
+    add("data", whole, "train_examples", None, "train on so many images only")
+    for field in dataclasses.fields(recipe):
+        if field.name != "learning_rate":
+            _recipe_flag(values, field, defaults)
+            groups[field.name] = "recipe"
+    flags.DEFINE_enum("parallel", defaults.get("parallel", "pmap"), ("pmap", "jit"),
+                      "how several devices share a batch", flag_values=values)  # fmt: skip
+    add("machine", whole, "devices", None, "use so many of the local devices (default: all)")
+    groups["parallel"] = "machine"
+    return groups
+
+
+def _recipe_flag(values: flags.FlagValues, field: Any, defaults: Mapping[str, Any]) -> None:
+    meta, default = field.metadata, defaults.get(field.name, field.default)
+    name, help = field.name, meta["help"]
+    if family := meta.get("family"):
+        named = {cls: word for word, cls in family.items()}
+        default = default if isinstance(default, str) else named[type(default)]
+        flags.DEFINE_string(name, default, f"{help}: {', '.join(family)}, or {default}(field=value)",
+                            flag_values=values)  # fmt: skip
+    elif choices := meta.get("choices"):
+        flags.DEFINE_enum(name, default, choices, help, flag_values=values)
+    else:
+        kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        kinds[field.type](name, default, help, flag_values=values)

@@ -1,0 +1,83 @@
+"""From the points of an experiment to trainings: tune each on validation, then replicate it."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cnnjax.study.run import TUNING_SEED, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One net of a study, tried at `rates` (none: at its recipe's) and replicated `seeds` times."""
+
+    run: Run
+    rates: tuple[float, ...]
+    seeds: int
+
+    @property
+    def tuning(self) -> list[Run]:
+        """A run for each learning rate; with one rate there is nothing to choose."""
+        if len(self.rates) < 2:
+            return []
+        return [self.run.at(rate, TUNING_SEED, test=False) for rate in self.rates]
+
+    def replicates(self, rate: float) -> list[Run]:
+        """The runs whose test accuracy counts, at fresh seeds."""
+        return [self.run.at(rate, seed) for seed in range(self.seeds)]
+
+    def choose(self, records: Mapping[str, Mapping[str, Any]]) -> tuple[float, list[str]]:
+        """The rate with the best validation accuracy (then the lower loss), and what to note.
+
+        A run that diverged or failed is worse than any other.
+        """
+        tuning = self.tuning
+        if not tuning:
+            return self.rates[0] if self.rates else self.run.recipe.learning_rate, []
+        scores = {r.recipe.learning_rate: _score(records.get(r.key)) for r in tuning}
+        best = max(scores, key=lambda rate: scores[rate])
+        if scores[best][0] == -math.inf:
+            return min(scores), ["no learning rate of the grid ended well; the lowest is used"]
+        edge = best in (min(scores), max(scores))
+        return best, [f"learning rate {best:g} is at the grid's edge"] if edge else []
+
+
+def _score(record: Mapping[str, Any] | None) -> tuple[float, float]:
+    if not record or record.get("status") != "done":
+        return -math.inf, -math.inf
+    metrics = record["metrics"]
+    return metrics["val_accuracy"], -metrics["val_loss"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What study.json says of an experiment."""
+
+    experiment: str
+    question: str
+    x: tuple[str, str] | None = None
+    series: str | None = None
+
+    def json(self, axes: Sequence[str]) -> dict[str, Any]:
+        x = {"axis": self.x[0], "label": self.x[1]} if self.x else None
+        return {
+            "experiment": self.experiment,
+            "question": self.question,
+            "x": x,
+            "series": self.series,
+            "axes": list(axes),
+        }
+
+
+def describe(point: Point, rate: float | None, notes: Sequence[str]) -> dict[str, Any]:
+    """The point as study.json holds it; without a rate its replicates have no keys yet."""
+    return {
+        "net": point.run.label,
+        "axes": dict(point.run.axes),
+        "notes": [*point.run.notes, *notes],
+        "learning_rate": rate,
+        "tune": [r.key for r in point.tuning],
+        "runs": [r.key for r in point.replicates(rate)] if rate is not None else [],
+        "seeds": point.seeds,
+    }

@@ -1,0 +1,246 @@
+"""What a results folder says, as typed values; text from files is trusted for nothing."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnjax.study.files import Unreadable
+
+STATUSES = ("done", "diverged", "failed", "out_of_memory", "stopped", "running")
+ROLES = ("replicate", "tune")
+_LONGEST = 2000  # Characters of one text; more is no name, note or error line of ours.
+
+Axis = str | int | float | bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run. Measures are numbers in their units, metrics fractions, timings seconds."""
+
+    key: str
+    status: str
+    experiment: str = ""
+    role: str = "replicate"
+    quick: bool = False
+    net: str = ""
+    adapted: bool = False
+    axes: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
+    dataset: str = ""
+    seed: int = 0
+    measures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    layers: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    timings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    revision: str | None = None
+    hardware: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    error: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    epochs_done: int = 0
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The configuration's learning rate, wherever it stands in it."""
+        return _find(self.config, "learning_rate", depth=4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One net of the plan: its place on the axes, the keys of its replicates and tuning runs."""
+
+    net: str
+    axes: Mapping[str, Axis]
+    runs: tuple[str, ...]
+    tune: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    learning_rate: float | None = None
+    seeds: int = 0
+    failed_match: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What was asked for once."""
+
+    points: tuple[Point, ...]
+    time: str = ""
+    command: str = ""
+    flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    quick: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A results folder as read: the latest plan is `plan`; `records` and `curves` are by key."""
+
+    path: Path
+    experiment: str
+    question: str
+    x_axis: str | None
+    x_label: str
+    series: str | None
+    axes: tuple[str, ...]
+    plans: list[Plan]
+    records: Mapping[str, Record]
+    curves: Mapping[str, list[dict[str, Any]]]
+    warnings: list[str]
+
+    @property
+    def plan(self) -> Plan:
+        """The latest plan; an empty one before the first."""
+        return self.plans[-1] if self.plans else Plan(points=())
+
+
+def read_head(data: Mapping[str, Any]) -> dict[str, Any]:
+    """study.json's head as `Study`'s fields."""
+    x = data.get("x")
+    x = x if isinstance(x, dict) else {}
+    axis = _text(x.get("axis")) or None
+    return {
+        "experiment": _text(data.get("experiment")),
+        "question": _text(data.get("question")) or _text(data.get("experiment")),
+        "x_axis": axis,
+        "x_label": _text(x.get("label")) or (axis or "").replace("_", " "),
+        "series": _text(data.get("series")) or None,
+        "axes": tuple(_text(a) for a in _list(data.get("axes"))),
+    }
+
+
+def read_plan(data: Any) -> Plan:
+    """A plan of study.json.
+
+    Raises:
+      Unreadable: it has no list of points, or one has no axes or run keys.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("points"), list):
+        raise Unreadable("no list of points")
+    return Plan(
+        points=tuple(_point(p, i + 1) for i, p in enumerate(data["points"])),
+        time=_text(data.get("time")),
+        command=_text(data.get("command")),
+        flags=_dict(data.get("flags")),
+        quick=data.get("quick") is True,
+    )
+
+
+def read_run(data: Mapping[str, Any]) -> Record:
+    """A record.json's content; whatever has the wrong type is as if it were missing.
+
+    Raises:
+      Unreadable: its status or role is none of ours, so that nothing can be said of the run.
+    """
+    if data.get("status") not in STATUSES:
+        raise Unreadable(f"status {_text(str(data.get('status')))[:80]!r} is none of ours")
+    if data.get("role", "replicate") not in ROLES:
+        raise Unreadable(f"role {_text(str(data.get('role')))[:80]!r} is none of ours")
+    measures = _dict(data.get("measures"))
+    return Record(
+        key=data["key"],
+        status=data["status"],
+        experiment=_text(data.get("experiment")),
+        role=data.get("role", "replicate"),
+        quick=data.get("quick") is True,
+        net=_text(data.get("net")),
+        adapted=data.get("adapted") is True,
+        axes=_axes(data.get("axes")),
+        dataset=_text(data.get("dataset")),
+        seed=_integer(data.get("seed")),
+        measures={k: _measure(v) for k, v in measures.items()},
+        units={k: _text(v.get("unit")) for k, v in measures.items() if isinstance(v, dict)},
+        layers=tuple(row for row in _list(data.get("layers")) if isinstance(row, dict)),
+        metrics=_numbers(data.get("metrics")),
+        timings=_numbers(data.get("timings")),
+        versions={k: _text(v) for k, v in _dict(data.get("versions")).items()},
+        revision=_text(data.get("revision")) or None,
+        hardware=_axes(data.get("hardware")),
+        data=_dict(data.get("data")),
+        config=_dict(data.get("config")),
+        error=_line(data.get("error")) or None,
+        started=_text(data.get("started")) or None,
+        finished=_text(data.get("finished")) or None,
+        epochs_done=_integer(data.get("epochs_done")),
+    )
+
+
+def number(v: Any) -> float | None:
+    """A finite number (JSON's integers stay integers), else None."""
+    if isinstance(v, bool) or not isinstance(v, int | float):
+        return None
+    return v if -1e300 < v < 1e300 else None
+
+
+def _point(data: Any, place: int) -> Point:
+    if not isinstance(data, dict) or not isinstance(data.get("runs"), list):
+        raise Unreadable(f"point {place} has no runs")
+    failed = data.get("failed_match")
+    return Point(
+        net=_text(data.get("net")),
+        axes=_axes(data.get("axes")),
+        runs=tuple(dict.fromkeys(_text(k) for k in data["runs"])),
+        tune=tuple(dict.fromkeys(_text(k) for k in _list(data.get("tune")))),
+        notes=tuple(filter(None, (_line(n) for n in _list(data.get("notes"))))),
+        learning_rate=number(data.get("learning_rate")),
+        seeds=_integer(data.get("seeds")),
+        failed_match=None if failed in (None, False) else _line(str(failed)),
+    )
+
+
+def _measure(v: Any) -> float | None:
+    """`{"value": …, "unit": …}` or the bare number; of a pair (height, width) the larger."""
+    v = v.get("value") if isinstance(v, dict) else v
+    if isinstance(v, list):
+        sides = [number(x) for x in v]
+        return max((x for x in sides if x is not None), default=None)
+    return number(v)
+
+
+def _find(data: Any, name: str, depth: int) -> float | None:
+    """The first number under `name`, nearest the top first."""
+    if not isinstance(data, Mapping) or depth == 0:
+        return None
+    if number(data.get(name)) is not None:
+        return number(data[name])
+    found = (_find(v, name, depth - 1) for v in data.values())
+    return next((v for v in found if v is not None), None)
+
+
+def _text(v: Any) -> str:
+    return v[:_LONGEST] if isinstance(v, str) else ""
+
+
+def _line(v: Any) -> str:
+    return " ".join(_text(v).split())[:500]
+
+
+def _integer(v: Any) -> int:
+    return int(v) if number(v) is not None else 0
+
+
+def _dict(v: Any) -> dict[str, Any]:
+    return {k[:_LONGEST]: x for k, x in v.items()} if isinstance(v, dict) else {}
+
+
+def _list(v: Any) -> list[Any]:
+    return v if isinstance(v, list) else []
+
+
+def _numbers(v: Any) -> dict[str, float | None]:
+    return {k: number(x) for k, x in _dict(v).items()}
+
+
+def _axes(v: Any) -> dict[str, Axis]:
+    """Numbers, texts and truth values; anything else becomes text."""
+    return {k: _axis(x) for k, x in _dict(v).items()}
+
+
+def _axis(v: Any) -> Axis:
+    if isinstance(v, bool) or v is None:
+        return v
+    if isinstance(v, str):
+        return _line(v)[:200]
+    return number(v) if isinstance(v, int | float) else _line(str(v))[:200]

@@ -1,0 +1,1 @@
+"""Training: recipes, pure steps, the devices they run on, checkpoints, the loop."""

@@ -1,0 +1,152 @@
+"""A training from its first or its last saved step to its end, in dispatches of about a second."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.data.source import Source, Split
+from cnnjax.nets.net import Net
+from cnnjax.train import checkpoint
+from cnnjax.train.devices import Devices, check_batch
+from cnnjax.train.optimizer import Hyper, rate
+from cnnjax.train.program import Program, make_program, predict
+from cnnjax.train.recipe import Recipe
+from cnnjax.train.step import State, Sums, Task, cross_entropy
+
+SAVE_SECONDS = 20.0  # At most so much work is lost, and a dispatch.
+DISPATCH_SECONDS = 0.8  # Python hears no signal inside a dispatch.
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What a training tells and asks while it runs."""
+
+    progress: Callable[[int, int], None] = lambda step, steps: None
+    epoch: Callable[[dict[str, Any]], None] = lambda row: None
+    stop: Callable[[], bool] = lambda: False
+    begins: Callable[[int], None] = lambda epoch: None  # After so many epochs done before.
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a training ended: `done`, `diverged` or `stopped`; seconds exclude compilation."""
+
+    status: str
+    state: State
+    program: Program
+    epochs: int
+    steps: int
+    seconds: float
+
+
+def make_task(net: Net, recipe: Recipe, source: Source) -> Task:
+    """The static side of training `net` on `source`."""
+    return Task(
+        net=net,
+        recipe=recipe,
+        image_shape=tuple(source.info.image_shape),
+        mean=tuple(float(x) for x in source.mean),
+        std=tuple(float(x) for x in source.std),
+        flip=source.info.flip,
+        steps=recipe.epochs * max(1, len(source.train) // recipe.batch_size),
+    )
+
+
+def train(
+    net: Net,
+    recipe: Recipe,
+    source: Source,
+    seed: int,
+    devices: Devices,
+    hooks: Hooks | None = None,
+    saved: Path | None = None,
+) -> Outcome:
+    """Train, going on from the checkpoint at `saved` where there is one.
+
+    Raises:
+      UserError: a batch that does not fit the devices or the data, or a net that does not fit
+        the images, naming the layer.
+    """
+    hooks = hooks or Hooks()
+    check_batch(recipe.batch_size, len(source.train), devices)
+    task = make_task(net, recipe, source)
+    program = make_program(task, len(source.train), devices)
+    key = devices.put(jax.random.key(seed))
+    hyper = devices.put(Hyper.of(recipe))
+    images, labels = devices.put((source.train.images, source.train.labels))
+    state, sums, seconds = devices.put((program.init(key), Sums.zero(), jnp.zeros(())))
+    if saved and (found := checkpoint.restore(saved, (state, sums, seconds))):
+        state, sums, seconds = found
+    step, seconds = int(state.step), float(seconds)
+    per_epoch = task.steps // recipe.epochs
+    hooks.begins(step // per_epoch)
+    saved_at, count, began = time.monotonic(), 1, time.perf_counter()
+    status = "done"
+
+    def elapsed() -> float:
+        return seconds + time.perf_counter() - began
+
+    def save() -> None:
+        if saved:
+            checkpoint.save(saved, devices.put((state, sums, jnp.float32(elapsed()))))
+
+    while step < task.steps:
+        count = min(count, per_epoch - step % per_epoch)
+        at = time.perf_counter()
+        state, sums = program.advance(
+            state, sums, images, labels, key, hyper, devices.put(jnp.int32(count))
+        )
+        finite = math.isfinite(float(sums.loss))  # Waits for the dispatch.
+        step += count
+        took = (time.perf_counter() - at) / count
+        hooks.progress(step, task.steps)
+        if not finite:
+            status = "diverged"
+            break
+        if step % per_epoch == 0:
+            row = _epoch_row(task, step, sums)
+            row |= evaluate(program, devices, state, source.val, "val")[0]
+            row["seconds"] = round(elapsed(), 3)
+            hooks.epoch(row)
+            sums = devices.put(Sums.zero())
+        # At most four times the last count: the first dispatch also pages things in.
+        count = max(1, min(4 * count, int(DISPATCH_SECONDS / max(took, 1e-6))))
+        if step < task.steps and hooks.stop():
+            save()
+            status = "stopped"
+            break
+        if step < task.steps and time.monotonic() - saved_at > SAVE_SECONDS:
+            save()
+            saved_at = time.monotonic()
+    return Outcome(status, state, program, step // per_epoch, step, elapsed())
+
+
+def evaluate(
+    program: Program, devices: Devices, state: State, split: Split, name: str
+) -> tuple[dict[str, float], np.ndarray]:
+    """Loss and accuracy over a split, each example once, and its logits [N, classes]."""
+    weights = (state.params, state.batch_stats)
+    logits = predict(program.infer, weights, split.images, devices, program.batch_size)
+    labels = np.asarray(split.labels)
+    losses = np.asarray(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), np.float64)
+    accuracy = float((logits.argmax(-1) == labels).mean())
+    return {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": accuracy}, logits
+
+
+def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
+    loss, correct, count = (float(x) for x in sums)
+    progress = jnp.float32(step / task.steps)
+    return {
+        "epoch": step // (task.steps // task.recipe.epochs),
+        "step": step,
+        "train_loss": loss / count,
+        "train_accuracy": correct / count,
+        "learning_rate": float(task.recipe.learning_rate * rate(task.recipe.schedule, progress)),
+    }

@@ -1,0 +1,58 @@
+"""Recipe → optax. Learning rate and weight decay are traced arguments, so they compile once."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnjax.train.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Recipe, Step
+
+
+class Hyper(NamedTuple):
+    """What may differ between runs of one compiled program: float32 scalars."""
+
+    learning_rate: jax.Array
+    weight_decay: jax.Array
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Hyper":
+        return cls(jnp.float32(recipe.learning_rate), jnp.float32(recipe.weight_decay))
+
+
+def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> jax.Array:
+    """The schedule's multiplier in [0, 1] after a share `progress` of all steps."""
+    if isinstance(schedule, OneCycle):
+        up = 0.04 + 0.96 * progress / schedule.peak
+        down = (progress - schedule.peak) / (1 - schedule.peak)
+        return jnp.where(progress < schedule.peak, up, 0.5 + 0.5 * jnp.cos(jnp.pi * down))
+    warmup = jnp.minimum(1.0, progress / schedule.warmup) if schedule.warmup else 1.0
+    if isinstance(schedule, Cosine):
+        after = jnp.maximum(progress - schedule.warmup, 0) / (1 - schedule.warmup)
+        return warmup * (0.5 + 0.5 * jnp.cos(jnp.pi * after))
+    if isinstance(schedule, Step):
+        passed = jnp.sum(progress >= jnp.asarray(schedule.milestones, progress.dtype))
+        return warmup * schedule.factor ** passed.astype(progress.dtype)
+    return warmup * jnp.ones_like(progress)
+
+
+def decayed(params: optax.Params) -> optax.Params:
+    """True for the weights that decay: kernels, not biases or norms."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def make_optimizer(recipe: Recipe, hyper: Hyper, steps: int) -> optax.GradientTransformation:
+    """Clipping, decay, moments and the scheduled rate. Its state does not depend on `hyper`."""
+
+    def learning_rate(count: jax.Array) -> jax.Array:
+        # The middle of the step, so that neither the first nor the last is lost to a rate of 0.
+        return hyper.learning_rate * rate(recipe.schedule, (count + jnp.float32(0.5)) / steps)
+
+    parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
+    decay = optax.add_decayed_weights(hyper.weight_decay, mask=decayed)
+    match recipe.optimizer:
+        case SGD(momentum, nesterov):
+            parts += [decay, optax.trace(momentum, nesterov)]
+        case AdamW(b1, b2, epsilon):
+            parts += [optax.scale_by_adam(b1, b2, epsilon), decay]
+    return optax.chain(*parts, optax.scale_by_learning_rate(learning_rate))

@@ -1,0 +1,128 @@
+"""The compiled functions of a training: many steps a dispatch, and inference a batch at a time."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cnnjax.train.devices import Devices
+from cnnjax.train.optimizer import Hyper
+from cnnjax.train.recipe import Recipe
+from cnnjax.train.step import Batch, State, Sums, Task, init, logits_of, train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Compiled for one task, number of training images and set of devices.
+
+    `advance(state, sums, images, labels, key, hyper, count)` takes `count` steps;
+    `infer((params, batch_stats), images)` gives logits for one batch.
+    """
+
+    init: Callable[[jax.Array], State]
+    advance: Callable[..., tuple[State, Sums]]
+    infer: Callable[..., jax.Array]
+    batch_size: int
+    compile_seconds: float
+
+
+def make_program(task: Task, examples: int, devices: Devices) -> Program:
+    """The program of the task; tasks that differ only in rate and decay share one."""
+    base = Recipe()
+    recipe = dataclasses.replace(
+        task.recipe, learning_rate=base.learning_rate, weight_decay=base.weight_decay
+    )
+    return _compile(dataclasses.replace(task, recipe=recipe), examples, devices)
+
+
+def advance(
+    task: Task,
+    devices: Devices,
+    state: State,
+    sums: Sums,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+    hyper: Hyper,
+    count: jax.Array,
+) -> tuple[State, Sums]:
+    """`count` steps on images [N, H, W, C] that live on the device, within one epoch.
+
+    The order of an epoch is a permutation from the key and the epoch's number, so how the steps
+    are cut into calls changes nothing.
+    """
+    size, context = task.recipe.batch_size, devices.context()
+    steps = images.shape[0] // size
+    epoch_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step // steps)
+    order = jax.random.permutation(epoch_key, images.shape[0])
+    step_key = jax.random.fold_in(key, 2)
+    places = devices.positions(size)
+
+    def body(_: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+        state, sums = carry
+        chosen = order[(state.step % steps) * size + places]
+        batch = devices.shared(Batch(images[chosen], labels[chosen], places))
+        state, new = train_step(task, context, state, batch, step_key, hyper, devices.axis_name)
+        return state, sums + new
+
+    return lax.fori_loop(0, count, body, (state, sums))
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(task: Task, examples: int, devices: Devices) -> Program:
+    start = time.perf_counter()
+    h, w, c = task.image_shape
+    key = devices.put(jax.random.key(0))
+    first = jax.jit(functools.partial(init, task), out_shardings=key.sharding)
+    state = jax.eval_shape(first, key)
+    whole = _abstract((state, Sums.zero()), key.sharding)
+    images = jax.ShapeDtypeStruct((examples, h, w, c), jnp.uint8, sharding=key.sharding)
+    labels = jax.ShapeDtypeStruct((examples,), jnp.int32, sharding=key.sharding)
+    rest = devices.put((Hyper.of(task.recipe), jnp.int32(0)))
+    advanced = devices.compile(
+        functools.partial(advance, task, devices),
+        *whole,
+        images,
+        labels,
+        key,
+        *rest,
+        donate=(0, 1),
+    )
+    batch = devices.put_batch(np.zeros((task.recipe.batch_size, h, w, c), np.uint8))
+    inferred = devices.compile_batch(
+        lambda weights, images: logits_of(task, devices.context(), *weights, images),
+        (whole[0].params, whole[0].batch_stats),
+        batch,
+    )
+    seconds = time.perf_counter() - start
+    return Program(first, advanced, inferred, task.recipe.batch_size, seconds)
+
+
+def _abstract(tree: Any, sharding: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def predict(
+    infer: Callable[..., jax.Array],
+    weights: Any,
+    images: np.ndarray,
+    devices: Devices,
+    size: int,
+) -> np.ndarray:
+    """uint8 [N, H, W, C] → float32 logits [N, classes], `size` at a time.
+
+    The last batch is padded, so each example counts once and one shape is compiled.
+    """
+    found = []
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
+        padded = np.zeros((size, *images.shape[1:]), np.uint8)
+        padded[: len(batch)] = batch
+        found.append(infer(weights, devices.put_batch(padded)))
+    return np.concatenate([np.asarray(x, np.float32) for x in found])[: len(images)]

@@ -1,0 +1,135 @@
+"""How a net is trained, as a value: optimizer, schedule, regularisation, precision, augmentation."""
+
+import dataclasses
+import math
+from typing import Any
+
+from cnnjax.errors import UserError, unknown
+from cnnjax.values import fields, value
+
+
+@value
+class SGD:
+    """Momentum as in Sutskever et al. 2013; Nesterov's by default."""
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+
+@value
+class AdamW:
+    """Loshchilov & Hutter 2019: weight decay apart from the moments."""
+
+    b1: float = 0.9
+    b2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@value
+class Constant:
+    """Linear warm-up over a share of the steps, then 1."""
+
+    warmup: float = 0.0
+
+
+@value
+class Cosine:
+    """Linear warm-up over a share of the steps, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
+
+    warmup: float = 0.05
+
+
+@value
+class Step:
+    """Times `factor` after each milestone, a share of the steps (He et al. 2015, §4.2)."""
+
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+
+@value
+class OneCycle:
+    """Linear from 0.04 up to 1 at the share `peak` of the steps, then a cosine to 0 (Smith 2018)."""
+
+    peak: float = 0.25
+
+
+OPTIMIZERS = {"sgd": SGD, "adamw": AdamW}
+SCHEDULES = {"onecycle": OneCycle, "cosine": Cosine, "step": Step, "constant": Constant}
+DTYPES = ("float32", "bfloat16", "float64")
+
+
+def _field(default: Any, help: str, low: float = -math.inf, high: float = math.inf, **more: Any):
+    metadata = {"help": help, "low": low, "high": high, **more}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@value
+class Recipe:
+    """One training. Fields have ranges; outside them the value is refused by name.
+
+    Raises:
+      UserError: a field out of its range.
+    """
+
+    epochs: int = _field(10, "passes over the training images", 1, 100_000)
+    batch_size: int = _field(128, "images a step, over all devices", 1, 1 << 20)
+    learning_rate: float = _field(0.1, "the schedule's highest learning rate", 0.0, 1e3)
+    optimizer: Any = _field(SGD(), "optimizer", family=OPTIMIZERS)
+    schedule: Any = _field(OneCycle(), "learning rate over time", family=SCHEDULES)
+    weight_decay: float = _field(5e-4, "not on norms and biases", 0.0, 10.0)
+    label_smoothing: float = _field(0.0, "share of the target given to all classes", 0.0, 0.99)
+    clip_norm: float = _field(0.0, "largest gradient norm; 0: no clipping", 0.0)
+    pad_crop: int = _field(0, "pad by so many pixels and crop at random", 0, 256)
+    flip: bool = _field(True, "mirror at random, where the dataset allows it")
+    cutout: int = _field(0, "side of a square blanked at random, in pixels", 0, 1024)
+    batch_norm: str = _field("global", "batch statistics", choices=("global", "device"))
+    dtype: str = _field("float32", "compute type; parameters have at least 32 bits", choices=DTYPES)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            check(f, getattr(self, f.name))
+
+
+def check(field: dataclasses.Field, v: Any) -> None:
+    """Refuse a value that its field does not admit, saying field, value and range."""
+    meta = field.metadata
+    if family := meta.get("family"):
+        if not isinstance(v, tuple(family.values())):
+            raise UserError(f"{field.name}: {v!r} is none of {', '.join(family)}")
+    elif choices := meta.get("choices"):
+        if v not in choices:
+            raise unknown(field.name, str(v), choices)
+    elif field.type is bool:
+        if not isinstance(v, bool):
+            raise UserError(f"{field.name}: {v!r} is not true or false")
+    else:
+        kind = (int,) if field.type is int else (int, float)
+        good = isinstance(v, kind) and not isinstance(v, bool)
+        if not good or not meta["low"] <= v <= meta["high"]:
+            high = f" to {meta['high']:g}" if meta["high"] < math.inf else " up"
+            word = "a whole number" if field.type is int else "a number"
+            raise UserError(
+                f"{field.name}: {v!r} is out of range: {word} from {meta['low']:g}{high}"
+            )
+
+
+def make_recipe(base: "Recipe | None" = None, **given: Any) -> Recipe:
+    """`base` with the given fields; optimizers and schedules may be given by name.
+
+    Raises:
+      UserError: a field that does not exist, with the nearest one, or a value out of range.
+    """
+    from cnnjax.values import parse
+
+    known = {f.name: f for f in fields(Recipe)}
+    for name, v in given.items():
+        if name not in known:
+            raise unknown("recipe field", name, known)
+        family = known[name].metadata.get("family")
+        if family and isinstance(v, str):
+            given[name] = parse(v, family, name)
+        elif known[name].type is float and isinstance(v, int) and not isinstance(v, bool):
+            given[name] = float(v)  # 1 and 1.0 are one recipe with one key.
+    return dataclasses.replace(base or Recipe(), **given)

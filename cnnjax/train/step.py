@@ -1,0 +1,167 @@
+"""One training step and one evaluation, as pure functions that know no devices.
+
+With `axis_name` the gradients, statistics and metrics are joined over that device axis; without,
+the functions see the whole batch.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import lax
+
+from cnnjax.data.augment import Augment, augment, normalise
+from cnnjax.nets.layers import Context
+from cnnjax.nets.net import Net
+from cnnjax.train.optimizer import Hyper, make_optimizer
+from cnnjax.train.recipe import Recipe
+
+
+class State(struct.PyTreeNode):
+    """What training changes."""
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+
+class Batch(NamedTuple):
+    """uint8 images [B, H, W, C], labels [B], and each example's place in the whole batch [B]."""
+
+    images: jax.Array
+    labels: jax.Array
+    positions: jax.Array
+
+
+class Sums(NamedTuple):
+    """Metrics as sums and a count, divided once."""
+
+    loss: jax.Array
+    correct: jax.Array
+    count: jax.Array
+
+    @classmethod
+    def zero(cls) -> "Sums":
+        return cls(*(jnp.zeros((), jnp.float32) for _ in range(3)))
+
+    def __add__(self, other: "Sums") -> "Sums":  # type: ignore[override]
+        return jax.tree.map(jnp.add, self, other)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The static things of a training: hashable, so that a program is compiled once for it."""
+
+    net: Net
+    recipe: Recipe
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flip: bool
+    steps: int
+
+    @property
+    def dtype(self) -> Any:
+        return jnp.dtype(self.recipe.dtype)
+
+    @property
+    def param_dtype(self) -> Any:
+        return jnp.promote_types(self.dtype, jnp.float32)
+
+    @property
+    def augment(self) -> Augment:
+        r = self.recipe
+        return Augment(pad=r.pad_crop, flip=r.flip and self.flip, cutout=r.cutout)
+
+    def normalised(self, images: jax.Array) -> jax.Array:
+        """uint8 [B, H, W, C] → what the net sees, in the compute type."""
+        return normalise(images, jnp.array(self.mean), jnp.array(self.std), self.dtype)
+
+
+def init(task: Task, key: jax.Array) -> State:
+    """The state before the first step."""
+    x = jnp.zeros((1, *task.image_shape), task.param_dtype)
+    variables = task.net.init(jax.random.fold_in(key, 0), x)
+    params = variables["params"]
+    hyper = Hyper.of(task.recipe)
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=make_optimizer(task.recipe, hyper, task.steps).init(params),
+    )
+
+
+def train_step(
+    task: Task,
+    context: Context,
+    state: State,
+    batch: Batch,
+    key: jax.Array,
+    hyper: Hyper,
+    axis_name: str | None = None,
+) -> tuple[State, Sums]:
+    """Gradient, update, and the sums of the batch before the update.
+
+    Random draws come from a key per example, folded from the step and the example's place in the
+    whole batch, so that the number of devices changes nothing.
+    """
+    step_key = jax.random.fold_in(key, state.step)
+    keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
+    images = augment(task.normalised(batch.images), keys, task.augment)
+    pooled = axis_name if task.recipe.batch_norm == "global" else None
+    ctx = dataclasses.replace(context, dtype=task.dtype, keys=keys, axis_name=pooled)
+
+    def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        logits, new = task.net.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            context=ctx,
+            mutable=["batch_stats"],
+        )
+        losses = cross_entropy(logits, batch.labels, task.recipe.label_smoothing)
+        return losses.mean(), (new.get("batch_stats", {}), logits, losses.sum())
+
+    gradient, (batch_stats, logits, loss) = jax.grad(loss_of, has_aux=True)(state.params)
+    correct = (logits.argmax(-1) == batch.labels).sum()
+    sums = Sums(
+        loss.astype(jnp.float32),
+        correct.astype(jnp.float32),
+        jnp.float32(batch.labels.shape[0]),
+    )
+    if axis_name:
+        # Running statistics are averaged even where each device has its own batch statistics:
+        # there is one state.
+        gradient, batch_stats = lax.pmean((gradient, batch_stats), axis_name)
+        sums = lax.psum(sums, axis_name)
+    optimizer = make_optimizer(task.recipe, hyper, task.steps)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    new = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return new, sums
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+    """[B, classes], [B] → [B]; smoothed targets after Szegedy et al. 2016, §7."""
+    target = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    if smoothing:
+        target = optax.smooth_labels(target, smoothing)
+    return optax.softmax_cross_entropy(logits, target)
+
+
+def logits_of(
+    task: Task, context: Context, params: Any, batch_stats: Any, images: jax.Array
+) -> jax.Array:
+    """uint8 [B, H, W, C] → logits [B, classes] in inference."""
+    ctx = dataclasses.replace(context, dtype=task.dtype)
+    variables = {"params": params, "batch_stats": batch_stats}
+    return task.net.apply(variables, task.normalised(images), train=False, context=ctx)

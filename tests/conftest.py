@@ -1,0 +1,42 @@
+"""What every test runs under: eight simulated CPU devices, strict types, caches of its own."""
+
+import os
+import tempfile
+
+# Before jax or cnnjax is imported. Processes that a test starts inherit these, but not the eight
+# devices: they see one, as a user's would.
+_home = tempfile.TemporaryDirectory(prefix="cnnjax-tests-", ignore_cleanup_errors=True)
+os.environ["CNNJAX_CACHE"] = os.path.join(_home.name, "cache")  # Never the user's; prepared once.
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import flax.linen as nn
+import jax
+import optax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _flax_and_optax_promote_as_they_like():
+    """Strict promotion is asked of this project: Flax's norms and optax's moments mix types."""
+    chain = optax.chain
+
+    def lenient_chain(*parts):
+        whole = chain(*parts)
+
+        def update(*args, **kwargs):
+            with jax.numpy_dtype_promotion("standard"):
+                return whole.update(*args, **kwargs)
+
+        return optax.GradientTransformationExtraArgs(whole.init, update)
+
+    def call(method, args, kwargs, context):
+        foreign = not type(context.module).__module__.startswith("cnnjax.")
+        with jax.numpy_dtype_promotion("standard" if foreign else "strict"):
+            return method(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, nn.intercept_methods(call):
+        patch.setattr(optax, "chain", lenient_chain)
+        yield
