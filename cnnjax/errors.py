@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from os.path import commonprefix
 
 
 class UserError(ValueError):
@@ -11,9 +12,15 @@ class UserError(ValueError):
 def nearest(word: str, options: Iterable[str]) -> str:
     """`"did you mean 'depth'? "` where an option is near, else `""`, then the list of options."""
     options = sorted(options)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = difflib.get_close_matches(word, options, n=len(options) or 1, cutoff=0.5)
+    # Of equally near ones that which begins alike.
+    best = max(near, key=lambda x: (_likeness(word, x), len(commonprefix((word, x)))), default=None)
+    hint = f"did you mean {best!r}? " if best else ""
     return f"{hint}There are: {', '.join(options)}"
+
+
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
 
 
 def unknown(kind: str, word: str, options: Iterable[str]) -> UserError:

@@ -38,7 +38,9 @@ def tag(cls: type) -> str:
 
 def fields(v: Any) -> list[dataclasses.Field]:
     """The fields that make the value what it is."""
-    return [f for f in dataclasses.fields(v) if f.name not in _HIDDEN]
+    found = dataclasses.fields(v)
+    linen = any(f.name == "parent" for f in found)
+    return [f for f in found if not (linen and f.name in _HIDDEN)]
 
 
 def is_value(v: Any) -> bool:

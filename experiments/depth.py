@@ -30,9 +30,9 @@ def runs(setting):
     from cnnjax.nets import vary
 
     base = vary.width(setting.net(), WIDTH.value)
-    twins = {"plain": vary.shortcut(base, "none"), "residual": base}
-    if twins["plain"] == twins["residual"]:
-        twins = {"plain": base}
+    twins = {"plain": base}
+    if vary.moves(base, "shortcut"):
+        twins = {"plain": vary.shortcut(base, "none"), "residual": base}
     chosen = {name: twins[name] for name in BLOCKS.value if name in twins} or twins
     for name, twin in chosen.items():
         for blocks in DEPTHS.value:

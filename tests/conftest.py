@@ -7,15 +7,21 @@ import tempfile
 # devices: they see one, as a user's would.
 _home = tempfile.TemporaryDirectory(prefix="cnnjax-tests-", ignore_cleanup_errors=True)
 os.environ["CNNJAX_CACHE"] = os.path.join(_home.name, "cache")  # Never the user's; prepared once.
+os.environ["TFDS_DATA_DIR"] = os.path.join(_home.name, "tensorflow_datasets")
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import flax.linen as nn
+import hypothesis
 import jax
 import optax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# An example that compiles takes as long as it takes.
+hypothesis.settings.register_profile("cnnjax", deadline=None)
+hypothesis.settings.load_profile("cnnjax")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -158,7 +158,12 @@ def test_the_front_is_what_nothing_beats(data):
 
     whole = [i for i, place in enumerate(data) if None not in place]
     assert sorted(kept) == [i for i in whole if not beaten(i)]
-    assert [data[i] for i in kept] == sorted(data[i] for i in kept)
+    assert [data[i][0] for i in kept] == sorted(data[i][0] for i in kept)
+
+
+def test_costs_that_are_all_but_equal_are_no_reason_to_be_on_the_front():
+    assert stats.front([1.00, 0.98, 5.0], [0.7, 0.6, 0.8]) == [1, 0, 2]
+    assert stats.front([1.00, 0.98, 5.0], [0.7, 0.6, 0.8], tolerance=0.05) == [0, 2]
 
 
 def test_no_values_are_refused():

@@ -51,7 +51,7 @@ def normalise(
     """
     import jax.numpy as jnp
 
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
     mean, std = jnp.asarray(mean, wide), jnp.asarray(std, wide)
     return ((jnp.asarray(images).astype(wide) / 255 - mean) / std).astype(dtype)
 
@@ -81,7 +81,7 @@ def _augment_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Ar
     height, width, _ = image.shape
     # Each draw has its place, so that turning one kind of change on leaves the others alone.
     top, left, mirrored, y, x = jax.random.bits(key, (5,), jnp.uint32)
-    rows, columns = jnp.arange(height), jnp.arange(width)
+    rows, columns = jnp.arange(height, dtype=jnp.int32), jnp.arange(width, dtype=jnp.int32)
     row, column = rows, columns
     if spec.flip:
         column = jnp.where(mirrored % 2 == 1, width - 1 - column, column)

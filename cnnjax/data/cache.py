@@ -64,7 +64,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since numpy leaves the file open when what is in it is no zip.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     # A damaged file raises nearly anything, and whatever it is, the file is made anew.
     except Exception:

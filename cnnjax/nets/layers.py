@@ -25,6 +25,11 @@ def axis(name: str, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"axis": name})
 
 
+def wide(dtype: Any) -> Any:
+    """float64 for float64, float32 for anything narrower."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """How a net runs. `keys` are one dropout key per example, so that devices change nothing."""
@@ -39,7 +44,7 @@ class Context:
     def dtypes(self, x: jax.Array) -> dict[str, Any]:
         """Compute and parameter type for an input; parameters have at least 32 bits."""
         dtype = self.dtype or x.dtype
-        return {"dtype": dtype, "param_dtype": jnp.promote_types(dtype, jnp.float32)}
+        return {"dtype": dtype, "param_dtype": wide(dtype)}
 
 
 # Activations.
@@ -156,7 +161,9 @@ class Average:
     def __call__(
         self, x: jax.Array, ctx: Context, window: int, stride: int, pad: int
     ) -> jax.Array:
-        return nn.avg_pool(x, (window, window), (stride, stride), ((pad, pad), (pad, pad)))
+        spatial = ((pad, pad), (pad, pad))
+        total = nn.pooling.pool(x, 0.0, lax.add, (window, window), (stride, stride), spatial)
+        return total * jnp.asarray(1 / window**2, x.dtype)
 
 
 @value

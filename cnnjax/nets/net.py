@@ -5,9 +5,8 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from cnnjax.nets.layers import Context, Pool, ReLU, axis, dense, dropout
+from cnnjax.nets.layers import Context, Pool, ReLU, axis, dense, dropout, wide
 from cnnjax.values import register, value
 
 
@@ -94,4 +93,4 @@ class Net(nn.Module):
             x = Scope(stage, name=name)(x, ctx)
             x = stage.pool(x, ctx, f"{name}/pool") if stage.pool else x
         logits = Scope(self.head, name="head")(x, ctx)
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return logits.astype(wide(logits.dtype))

@@ -87,7 +87,19 @@ def apply(net: Net, **axes: Any) -> Net:
     return net
 
 
+def moves(v: Any, axis: str) -> bool:
+    """Whether the axis has anything to change in the net."""
+    if isinstance(v, tuple):
+        return any(moves(x, axis) for x in v)
+    if not is_value(v):
+        return False
+    declared = any(f.metadata.get("axis") == axis for f in fields(v))
+    return declared or any(moves(getattr(v, f.name), axis) for f in fields(v))
+
+
 def _set(net: Net, axis: str, new: Any, change: Callable[[Any, Any], Any]) -> Net:
+    if not moves(net, axis):
+        raise UserError(f"{axis}: this net has nothing that the axis {axis} could change")
     if not isinstance(new, tuple):
         return _rebuild(net, axis, lambda old: change(old, new))
     if len(new) != len(net.stages):

@@ -8,6 +8,7 @@ from cnnjax.report.points import Summary
 from cnnjax.study import stats
 
 ENOUGH = 0.01  # The seeds should find a difference of one point; else more are advised.
+MOST = 20  # Seeds; past that other things matter more.
 
 
 def detectable(s: Summary, comparisons: Sequence[Comparison], n: int) -> float | None:
@@ -35,10 +36,8 @@ def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str
         return f"{_without(command, 'seeds')} --seeds=5"
     undecided = any(c.verdict == "open" for c in comparisons)
     least = detectable(s, comparisons, min(counts))
-    if undecided and least is not None and least > ENOUGH and max(counts) < 20:
-        wanted = range(min(counts) + 1, 21)
-        enough = next((n for n in wanted if detectable(s, comparisons, n) <= ENOUGH), 20)
-        return f"{_without(command, 'seeds')} --seeds={enough}"
+    if undecided and least is not None and least > ENOUGH and max(counts) < MOST:
+        return f"{_without(command, 'seeds')} --seeds={min(max(2 * min(counts), 5), MOST)}"
     epochs = {len(s.study.curves.get(run.key, [])) for row in s.rows for run in row.done}
     if any(row.rising for row in s.rows) and epochs:
         return f"{_without(command, 'epochs')} --epochs={2 * max(epochs)}"

@@ -34,7 +34,7 @@ def breakdowns(summary: Summary, warnings: list[str]) -> list[Breakdown]:
     for row in summary.rows:
         for run in row.done:
             read[run.key] = _read(folder, run.key, warnings)
-    names = sorted({name for data in read.values() for name in data})
+    names = list(dict.fromkeys(name for data in read.values() for name in data))
     found = [_breakdown(summary, read, name) for name in names[:MOST]]
     return [b for b in found if b is not None]
 
@@ -46,12 +46,17 @@ def _breakdown(
     edges = _edges(np.concatenate(everything))
     if len(edges) < 2:
         return None
-    cells = {}
+    shares = {}
     for place, row in enumerate(summary.rows):
         data = [read[run.key][name] for run in row.done if name in read.get(run.key, {})]
         if data:
-            shares = np.array([_shares(extra, right, edges) for extra, right in data])
-            cells[place] = tuple(_interval(column) for column in shares.T)
+            shares[place] = np.array([_shares(extra, right, edges) for extra, right in data]).T
+    columns = [column[np.isfinite(column)] for table in shares.values() for column in table]
+    common = stats.spread(columns)
+    cells = {
+        place: tuple(_interval(column, common) for column in table)
+        for place, table in shares.items()
+    }
     return Breakdown(name.removeprefix(PREFIX).replace("_", " "), _names(edges), cells)
 
 
@@ -74,9 +79,9 @@ def _shares(extra: np.ndarray, right: np.ndarray, edges: list[tuple[float, float
     return [float(right[i].mean()) if i.any() else float("nan") for i in inside]
 
 
-def _interval(column: np.ndarray) -> Interval | None:
+def _interval(column: np.ndarray, common: stats.Spread) -> Interval | None:
     kept = column[np.isfinite(column)]
-    return stats.mean(kept) if len(kept) else None
+    return stats.mean(kept, common) if len(kept) else None
 
 
 def _read(folder: Folder, key: str, warnings: list[str]) -> Mapping[str, tuple]:

@@ -55,8 +55,9 @@ class Comparison:
 
     @property
     def doubling(self) -> Interval | None:
-        """What each doubling of MACs bought; None where MACs differ by less than a tenth."""
-        if self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
+        """What each doubling of MACs bought along the axis; None where MACs differ by less than a
+        tenth."""
+        if self.across or self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
             return None
         d = math.log2(self.cost)
         ends = (

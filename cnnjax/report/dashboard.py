@@ -4,13 +4,11 @@ import functools
 import html
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from cnnjax.report import page, table, theme, words
+from cnnjax.report import page, tables, theme, words
 from cnnjax.report.charts.parts import Chart, Key
 from cnnjax.report.findings import Finding, Report
-from cnnjax.report.points import Row
 from cnnjax.report.provenance import provenance
 from cnnjax.study import files
 
@@ -20,14 +18,13 @@ POLICY = (
     # Vega compiles its expressions; ours hold no text from records.
     "script-src 'unsafe-inline' 'unsafe-eval'"
 )
-LAYERS = 400  # Rows shown of one net.
 
 
 def write(r: Report, charts: Sequence[Chart]) -> str:
     """The whole page."""
     e = html.escape
     body = "\n".join(
-        [_header(r), _findings(r), _failures(r), _charts(charts), _points(r), _provenance(r)]
+        [_header(r), _findings(r), _failures(r), _charts(charts), tables.section(r), _provenance(r)]
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -78,8 +75,9 @@ def _findings(r: Report) -> str:
     parts = ['<section id="findings" aria-label="Findings">']
     parts += [f'<p class="lead"><b>{html.escape(f.head)}</b>{_bold(f.text)}</p>' for f in leads]
     left = _compared(told) + _next(r)
-    right = "".join(f"<dt>{html.escape(f.head)}</dt><dd>{_bold(f.text)}</dd>" for f in notes)
-    parts.append(f'<div class="found"><div>{left}</div><dl>{right}</dl></div></section>')
+    right = "".join(f"<dt>{html.escape(f.head)}</dt><dd>{html.escape(f.text)}</dd>" for f in notes)
+    left = f"<div>{left}</div>" if left else ""
+    parts.append(f'<div class="found">{left}<dl>{right}</dl></div></section>')
     return "\n".join(parts)
 
 
@@ -161,100 +159,14 @@ def _swatch(k: Key) -> str:
     )
 
 
-def _points(r: Report) -> str:
-    s = r.summary
-    head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field", "train"]
-    head += ["validation", "test", "gap", "learning rate", "seeds", "notes"]
-    head = [*([s.study.series] if s.study.series else []), *head]
-    rows = [_point(r, row) for series in s.series for row in s.of(series)]
-    columns = table.columns(s.study)
-    raw = [[_raw(row[c]) for c in columns] for row in table.rows(s.study)]
-    nets = {row.point.runs: row for row in s.rows if row.done and row.done[0].layers}
-    layers = "".join(map(_layers, nets.values()))
-    return (
-        f'<section><h2>Every point</h2>{_table(head, rows)}'
-        f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
-        f"</summary>{_table(columns, raw)}</details>{layers}</section>"
-    )  # fmt: skip
-
-
-def _point(r: Report, row: Row) -> list[tuple[str, Any]]:
-    s, m = r.summary, row.measures
-    score, train = s.score(row), row.scores["train"]
-    ahead = train.mean - score.mean if score and train else None
-    notes = [
-        *(["on the front"] if any(s.rows[i] is row for i in s.front) else []),
-        *(["at chance"] if row.at_chance else []),
-        *(["still improving"] if row.rising else []),
-        *(["rate at the edge"] if row.at_edge else []),
-        *([f"{len(row.bad)} ended badly"] if row.bad else []),
-    ]
-    cells = [(row.series, row.series)] if s.study.series else []
-    cells += [(row.label, row.x if s.numeric else row.label)]
-    cells += [(words.si(m[k]), m[k]) for k in ("params", "macs", "activations")]
-    cells += [(words.pixels(m["receptive_field"]), m["receptive_field"])]
-    cells += [
-        (words.accuracy(i), i and i.mean) for i in map(row.scores.get, ("train", "val", "test"))
-    ]
-    cells += [("–" if ahead is None else words.signed(ahead), ahead)]
-    cells += [("–" if row.rate is None else f"{row.rate:g}", row.rate)]
-    return [*cells, (str(len(row.done)), len(row.done)), (", ".join(notes), ", ".join(notes))]
-
-
-def _raw(v: object) -> tuple[str, Any]:
-    if isinstance(v, bool) or v is None:
-        return ("yes" if v else "", "yes" if v else "")
-    if isinstance(v, float):
-        return (f"{v:.4g}" if abs(v) < 1e4 else f"{v:.0f}", v)
-    return (str(v), v)
-
-
-def _layers(row: Row) -> str:
-    names = ("layer", "kind", "output", "params", "macs", "activations", "receptive_field")
-    rows = [[_layer_cell(layer.get(n)) for n in names] for layer in row.done[0].layers[:LAYERS]]
-    head = [n.replace("_", " ").replace("macs", "MACs") for n in names]
-    title = html.escape(f"{row.name}, layer by layer")
-    return f"<details><summary>{title}</summary>{_table(head, rows)}</details>"
-
-
-def _layer_cell(v: object) -> tuple[str, Any]:
-    if isinstance(v, list):
-        return ("×".join(words.axis_value(x) for x in v[:6] if isinstance(x, int)), "")
-    if isinstance(v, int | float):
-        return (f"{v:,}".replace(",", "\u202f"), v)
-    return (v[:200], v[:200]) if isinstance(v, str) else ("", "")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[tuple[str, Any]]]) -> str:
-    """A sortable table; cells are (shown, to sort by), text to the left."""
-    rows = list(rows)
-    text = [any(isinstance(row[i][1], str) and row[i][1] for row in rows) for i in range(len(head))]
-
-    def tag(i: int) -> str:
-        return ' class="text"' if text[i] else ""
-
-    def cell(i: int, shown: str, key: object) -> str:
-        key = "" if key is None else str(key)
-        sort = f' data-sort="{html.escape(key)}"' if key != shown else ""
-        return f"<td{tag(i)}{sort}>{html.escape(shown)}</td>"
-
-    heads = "".join(
-        f'<th scope="col"{tag(i)}><button type="button">{html.escape(h)}</button></th>'
-        for i, h in enumerate(head)
-    )
-    lines = "".join(f"<tr>{''.join(cell(i, *c) for i, c in enumerate(row))}</tr>" for row in rows)
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
-        f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
-    )
-
-
 def _provenance(r: Report) -> str:
-    items = "".join(
-        f"<dt>{html.escape(k)}</dt><dd>{f'<code>{html.escape(v)}</code>' if k == 'Command' else html.escape(v)}</dd>"
-        for k, v in provenance(r)
-    )
-    return f'<section><h2>Where this comes from</h2><dl class="provenance">{items}</dl></section>'
+    items = []
+    for what, value in provenance(r):
+        text = html.escape(value)
+        text = f"<code>{text}</code>" if what == "Command" else text
+        items.append(f"<dt>{what}</dt><dd>{text}</dd>")
+    told = f'<dl class="provenance">{"".join(items)}</dl>'
+    return f"<section><h2>Where this comes from</h2>{told}</section>"
 
 
 def _bold(text: str) -> str:

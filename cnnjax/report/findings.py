@@ -7,7 +7,7 @@ from cnnjax.report import words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, progress
-from cnnjax.report.points import Row, Summary, summarise
+from cnnjax.report.points import SAME_COST, Row, Summary, summarise
 from cnnjax.study import stats
 from cnnjax.study.records import Study
 
@@ -55,7 +55,9 @@ def report(study: Study, advice: str | None = None) -> Report:
         failures=tuple(failures(summary)),
         planned=planned,
         finished=finished,
-        progress="" if complete else f"{finished} of {planned} runs done",
+        progress=""
+        if complete
+        else f"{finished} of {planned} runs done; what follows may still change",
         next=advise(summary, comparisons, complete) if advice is None else advice,
     )
     return dataclasses.replace(draft, findings=tuple(_findings(draft)))
@@ -66,10 +68,10 @@ def _findings(r: Report) -> list[Finding]:
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
     several = len(s.rows) > 1
-    found = _best(s) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
+    found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found += [_said(c) for c in r.comparisons]
     found += [*(_front(s) if several else []), *_chance(s), *_rising(s), *_edges(s)]
-    found += [*_gap(s), *_seeds(r), *_notes(s)]
+    found += [*_gap(s), *_survivors(s), *_seeds(r), *_notes(s)]
     return found
 
 
@@ -78,22 +80,33 @@ def _alone(s: Summary) -> str:
     return f"{_told(s, row)} at {words.si(row.macs)} MACs"
 
 
-def _best(s: Summary) -> list[Finding]:
+def _best(r: Report) -> list[Finding]:
     """The best on validation, so that its test accuracy was not what chose it."""
+    s = r.summary
     able = [row for row in s.rows if row.scores["val"] and s.score(row)]
     if not able:
         return []
     best = max(able, key=lambda row: row.scores["val"].mean)
     text = f"{best.name}: {_told(s, best)} at {words.si(best.macs)} MACs"
-    front = [s.rows[i] for i in s.front if not s.rows[i].at_chance]
+    front = [s.rows[i] for i in s.front]
     if front and best.macs and front[0].macs and front[0].point.runs != best.point.runs:
         cheap = front[0]
         text += (
-            f", {words.times(best.macs / cheap.macs)} the MACs of {cheap.label} "
+            f", {words.times(best.macs / cheap.macs)} the MACs of {cheap.name} "
             f"({words.percent(s.score(cheap) and s.score(cheap).mean)}), the cheapest on the "
-            "Pareto front" + (" above chance" if s.front and s.rows[s.front[0]].at_chance else "")
+            "Pareto front"
         )
-    return [Finding("Best on validation", text, "lead")]
+    rivals = [
+        c
+        for c in r.comparisons
+        if c.row is best and c.verdict == "open" and (c.cost or 0) > 1 + SAME_COST
+    ]
+    for c in rivals[:1]:
+        text += (
+            f". No evidence that it beats {c.base.name}, which costs "
+            f"{words.times(c.cost)} less ({words.si(c.base.macs)})"
+        )
+    return [Finding("Best on validation", f"{text}.", "lead")]
 
 
 def _told(s: Summary, row: Row) -> str:
@@ -106,9 +119,9 @@ def _told(s: Summary, row: Row) -> str:
 def _said(c: Comparison) -> Finding:
     text = f"{c.label} = {words.gap(c.gap)}"
     if c.cost is not None:
-        same = abs(c.cost - 1) < 0.05
+        same = abs(c.cost - 1) < SAME_COST
         text += " at the same MACs" if same else f" for {words.times(c.cost)} the MACs"
-    if c.doubling is not None and c.verdict != "open":
+    if c.doubling is not None and c.verdict in ("better", "worse"):
         text += f", {words.signed(c.doubling.mean)} points per doubling"
     remark = VERDICTS[c.verdict]
     return Finding(c.series, f"{text}: {remark}" if remark else text, c.verdict)
@@ -116,12 +129,13 @@ def _said(c: Comparison) -> Finding:
 
 def _front(s: Summary) -> list[Finding]:
     on = dict.fromkeys(f"{s.rows[i].name} ({words.si(s.rows[i].macs)})" for i in _once(s, s.front))
-    off = [row for i, row in enumerate(s.rows) if i not in s.front and row.scores["val"]]
+    inside = {s.rows[i].point.runs for i in s.front}
+    off = {row.point.runs for row in s.rows if row.scores["val"]} - inside
     if len(on) < 2 and not off:
         return []
     text = f"{' → '.join(on)} MACs, selected on validation means"
     if off:
-        text += f"; {words.count(len(off), 'point')} off it: something cheaper does as well"
+        text += f"; {words.count(len(off), 'point')} off it"
     return [Finding("Pareto front", text)]
 
 
@@ -137,7 +151,7 @@ def _chance(s: Summary) -> list[Finding]:
     rows = [row for row in s.rows if row.at_chance]
     names = words.listed([f"{row.name} ({words.accuracy(s.score(row))})" for row in rows])
     one = "is" if len(rows) == 1 else "are"
-    text = f"{names} {one} at chance, {words.percent(s.chance)}: nothing was learned there"
+    text = f"{names} {one} no better than guessing ({100 * (s.chance or 0):.3g}%)"
     return [Finding("At chance", text)] if rows else []
 
 
@@ -152,6 +166,7 @@ def _rising(s: Summary) -> list[Finding]:
 
 def _edges(s: Summary) -> list[Finding]:
     rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].at_edge]
+    rows = [row for row in rows if not any("grid's edge" in note for note in row.point.notes)]
     if not rows:
         return []
     names = words.listed([f"{row.name} ({row.rate:g})" for row in rows if row.rate is not None])
@@ -176,6 +191,14 @@ def _gap(s: Summary) -> list[Finding]:
     return [Finding(head, f"{row.name}, {text}" if len(gaps) > 1 else text)]
 
 
+def _survivors(s: Summary) -> list[Finding]:
+    """A mean over the runs that did not break flatters a net that often does."""
+    rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].bad]
+    names = [f"{row.name} ({len(row.bad)} of {len(row.bad) + len(row.done)})" for row in rows]
+    text = f"{words.listed(names)} ended badly: means and intervals are over the others alone"
+    return [Finding("Seeds that broke", text)] if rows else []
+
+
 def _seeds(r: Report) -> list[Finding]:
     s, found = r.summary, []
     counts = [s.score(row).n for row in s.rows if s.score(row)]
@@ -192,7 +215,7 @@ def _seeds(r: Report) -> list[Finding]:
     if len(r.comparisons) > 1:
         m = len(r.comparisons)
         level = 100 * stats.simultaneous(0.95, m)
-        text = f"the {m} intervals hold together at 95% (Bonferroni: each at {level:.2f}%)"
+        text = f"{m} intervals that hold together at 95% (Bonferroni: each at {level:.2f}%)"
         found += [Finding("Differences", text)]
     return found
 
@@ -211,7 +234,9 @@ def _notes(s: Summary) -> list[Finding]:
         failed = [f"no match: {row.point.failed_match}"] if row.point.failed_match else []
         for note in (*row.point.notes, *failed):
             notes.setdefault(note, []).append(row.name)
-    found = [Finding(words.listed(names), note) for note, names in notes.items()]
+    found = [
+        Finding(words.listed(list(dict.fromkeys(names))), note) for note, names in notes.items()
+    ]
     data = {n for row in s.rows for r in row.done for n in _texts(r.data.get("notes"))}
     found += [Finding("Data", note) for note in sorted(data)]
     if any(r.adapted for row in s.rows for r in row.done):

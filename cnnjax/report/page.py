@@ -40,7 +40,8 @@ dt{font-weight:600}
 dd{margin:0 0 10px;overflow-wrap:anywhere}
 .next{margin-top:24px}
 .next h4{margin-bottom:6px}
-.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:64px 48px;margin-top:72px}
+.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:64px 48px;margin-top:72px;
+ grid-auto-flow:dense}
 figure{margin:0;min-width:0;break-inside:avoid}
 figure.wide{grid-column:1/-1}
 figcaption{font-size:.875rem;line-height:1.45;margin-bottom:12px;max-width:62em}
@@ -66,7 +67,8 @@ th button:focus-visible,summary:focus-visible,a:focus-visible{outline:2px solid 
  outline-offset:3px;border-radius:2px}
 th[aria-sort=ascending] button::after{content:" ↑"}
 th[aria-sort=descending] button::after{content:" ↓"}
-details{margin-top:20px}
+details{margin-top:4px}
+.scroll+details{margin-top:20px}
 summary{cursor:pointer;font-size:.9375rem;color:var(--accent);padding:4px 0}
 details .scroll{max-height:480px;overflow:auto;margin-top:8px}
 .provenance{display:grid;grid-template-columns:minmax(8em,max-content) 1fr;gap:6px 24px}
@@ -77,7 +79,7 @@ details .scroll{max-height:480px;overflow:auto;margin-top:8px}
  font-size:.8125rem!important;padding:8px 10px!important;box-shadow:0 4px 16px #0003!important}
 #vg-tooltip-element td.key{color:var(--muted)!important}
 #vg-tooltip-element td{border:0!important;padding:1px 4px!important}
-@media (max-width:820px){
+@media screen and (max-width:820px){
  main{padding:32px 18px 64px}
  .found,.charts{grid-template-columns:minmax(0,1fr)}
  .views{grid-template-columns:minmax(0,1fr)}
@@ -88,8 +90,15 @@ details .scroll{max-height:480px;overflow:auto;margin-top:8px}
  .provenance dd{margin-bottom:10px}
 }
 @media print{
+ body{font-size:12px}
  main{padding:0;max-width:none}
- .charts{gap:32px}
+ h2,h3,figcaption,.legend{break-after:avoid}
+ h2{margin-top:32px}
+ .charts{gap:28px 32px;margin-top:32px}
+ .view svg{height:auto}
+ table{font-size:9px}
+ th,td{padding:4px}
+ .scroll{overflow:visible}
  tbody tr:hover{background:none}
  details:not([open]){display:none}
 }

@@ -11,6 +11,7 @@ from cnnjax.study.stats import Interval, Spread
 
 BAD = ("diverged", "failed", "out_of_memory")
 MEASURES = ("params", "macs", "activations", "receptive_field", "train_macs")
+SAME_COST = 0.05  # MACs this near count as equal, as those of nets that are matched in them.
 RISING = 0.01  # More than this over the last fifth of the epochs is "still improving".
 
 
@@ -51,7 +52,7 @@ class Row:
 class Summary:
     """The latest plan's rows. `shown` is the split whose accuracy is told: `test`, or `val` while
     nothing has been tested. `front` are the places of the rows on the Pareto front of MACs and
-    validation accuracy."""
+    validation accuracy, cheapest first; rows at chance are no trade and stay off it."""
 
     study: Study
     rows: tuple[Row, ...]
@@ -100,8 +101,8 @@ def summarise(study: Study) -> Summary:
         _row(study, point, some, good, spreads, shown, chance)
         for point, some, good in zip(study.plan.points, runs, done, strict=True)
     )
-    val = [row.scores["val"] for row in rows]
-    front = stats.front([row.macs for row in rows], [v and v.mean for v in val])
+    able = [None if row.at_chance else row.scores["val"] for row in rows]
+    front = stats.front([row.macs for row in rows], [v and v.mean for v in able], SAME_COST)
     return Summary(study, rows, shown, spreads[shown], chance, tuple(front))
 
 
@@ -124,21 +125,22 @@ def _row(
     rates = _rates(tune)
     tried = {r.learning_rate for r in tune if r.learning_rate is not None}
     best = max(rates, key=lambda r: r[1])[0] if rates else None
+    at_chance = _at_chance(scores[shown], chance, done)
     rate = point.learning_rate if point.learning_rate is not None else best
     return Row(
         point=point,
         series=series,
         x=x,
         label=label,
-        name=f"{label}, {series}" if series else label,
+        name=f"{series} {label}" if series else label,
         done=tuple(done),
         bad=tuple(r for r in runs if r.status in BAD),
         measures={m: _average([r.measures.get(m) for r in runs or tune]) for m in MEASURES},
         scores=scores,
-        at_chance=_at_chance(scores[shown], chance, done),
+        at_chance=at_chance,
         rates=rates,
         rate=rate,
-        at_edge=len(tried) > 1 and best in (min(tried), max(tried)),
+        at_edge=not at_chance and len(tried) > 1 and rate in (min(tried), max(tried)),
         rise=_rise([study.curves.get(r.key, []) for r in done]),
     )
 
@@ -169,7 +171,7 @@ def _rates(tune: Sequence[Record]) -> tuple[tuple[float, float], ...]:
     by_rate: dict[float, list[float]] = {}
     for r in tune:
         v = r.metrics.get("val_accuracy")
-        if r.status == "done" and r.learning_rate is not None and v is not None:
+        if r.status == "done" and (r.learning_rate or 0) > 0 and v is not None:
             by_rate.setdefault(r.learning_rate, []).append(v)
     return tuple((rate, sum(v) / len(v)) for rate, v in sorted(by_rate.items()))
 

@@ -19,6 +19,7 @@ def provenance(r: Report) -> list[tuple[str, str]]:
         ("Software", _all(words.distinct(run.versions) for run in runs)),
         ("Hardware", _all(hardware(run) for run in runs)),
         ("Data", _all(_data(run) for run in runs)),
+        ("Data from", _all(_line(run.data.get("provenance")) for run in runs)),
         ("Runs", _counts(r, runs)),
         ("Training time", _time(runs)),
         ("Training compute", _compute(runs)),
@@ -44,6 +45,10 @@ def _data(run: Record) -> str:
     classes = run.data.get("classes")
     told = [*([f"{classes} classes"] if type(classes) is int else []), *sizes]
     return f"{run.dataset} ({', '.join(told)} images)" if sizes else run.dataset
+
+
+def _line(v: object) -> str:
+    return " ".join(v.split())[:500] if isinstance(v, str) else ""
 
 
 def _counts(r: Report, runs: list[Record]) -> str:

@@ -42,13 +42,13 @@ def gap(i: Interval) -> str:
 
 
 def si(v: float | None) -> str:
-    """15_100_000 → `15.1 M`, three digits."""
+    """15_100_000 → `15.1 M`, three digits; counts below a thousand whole."""
     if v is None:
         return "–"
     for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(v) >= 0.9995 * size:
             return f"{_three(v / size)} {unit}"
-    return _three(v)
+    return f"{v:g}" if v == int(v) else _three(v)
 
 
 def times(ratio: float) -> str:
@@ -108,14 +108,12 @@ def distinct(values: Mapping[str, str | None]) -> str:
     return ", ".join(f"{k} {v}" for k, v in values.items() if v)
 
 
-def _three(v: float) -> str:
-    if v == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(v))))
-    text = f"{v:.{min(digits, 6)}f}"
-    return text.rstrip("0").rstrip(".") if digits and abs(v) < 1000 and v == int(v) else text
-
-
 def pixels(v: float | None) -> str:
     """A receptive field's side as a square: `23×23`."""
     return "–" if v is None else f"{axis_value(v)}×{axis_value(v)}"
+
+
+def _three(v: float) -> str:
+    """Three digits, no exponent."""
+    digits = 2 - math.floor(math.log10(abs(v))) if v else 0
+    return f"{v:.{min(max(digits, 0), 6)}f}"

@@ -153,7 +153,7 @@ def read_run(data: Mapping[str, Any]) -> Record:
         measures={k: _measure(v) for k, v in measures.items()},
         units={k: _text(v.get("unit")) for k, v in measures.items() if isinstance(v, dict)},
         layers=tuple(row for row in _list(data.get("layers")) if isinstance(row, dict)),
-        metrics=_numbers(data.get("metrics")),
+        metrics=_metrics(data.get("metrics")),
         timings=_numbers(data.get("timings")),
         versions={k: _text(v) for k, v in _dict(data.get("versions")).items()},
         revision=_text(data.get("revision")) or None,
@@ -168,10 +168,10 @@ def read_run(data: Mapping[str, Any]) -> Record:
 
 
 def number(v: Any) -> float | None:
-    """A finite number (JSON's integers stay integers), else None."""
+    """A number that can be one of ours (JSON's integers stay integers), else None."""
     if isinstance(v, bool) or not isinstance(v, int | float):
         return None
-    return v if -1e300 < v < 1e300 else None
+    return v if -1e30 < v < 1e30 else None
 
 
 def _point(data: Any, place: int) -> Point:
@@ -196,7 +196,14 @@ def _measure(v: Any) -> float | None:
     if isinstance(v, list):
         sides = [number(x) for x in v]
         return max((x for x in sides if x is not None), default=None)
-    return number(v)
+    v = number(v)
+    return None if v is None or v < 0 else v
+
+
+def _metrics(v: Any) -> dict[str, float | None]:
+    """Numbers; an accuracy that is no fraction is none."""
+    shares = {k: x for k, x in _numbers(v).items() if k.endswith("accuracy") and x is not None}
+    return _numbers(v) | {k: None for k, x in shares.items() if not 0 <= x <= 1}
 
 
 def _find(data: Any, name: str, depth: int) -> float | None:

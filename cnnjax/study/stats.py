@@ -130,19 +130,27 @@ def detectable(
     return high * math.sqrt(2 / n) * sd
 
 
-def front(costs: Sequence[float | None], gains: Sequence[float | None]) -> list[int]:
-    """The places that nothing else beats: no other costs as little and gains as much, with one of
-    the two better. Cheapest first; equal places are all kept, places with None never are."""
+def front(
+    costs: Sequence[float | None], gains: Sequence[float | None], tolerance: float = 0.0
+) -> list[int]:
+    """The places that nothing else beats, cheapest first; a place with None is never among them.
+
+    A place is beaten by one that gains more at no more than `1 + tolerance` times the cost (nets
+    matched in compute never match to the last digit), or that gains the same for less.
+    """
     places = [
-        (c, -g, i)
+        (c, g, i)
         for i, (c, g) in enumerate(zip(costs, gains, strict=True))
         if c is not None and g is not None
     ]
-    kept: list[tuple[float, float, int]] = []
-    for place in sorted(places):
-        if not kept or place[1] < kept[-1][1] or place[:2] == kept[-1][:2]:
-            kept.append(place)
-    return [i for _, _, i in kept]
+
+    def beaten(cost: float, gain: float) -> bool:
+        return any(
+            (c <= cost * (1 + tolerance) and g > gain) or (c < cost and g == gain)
+            for c, g, _ in places
+        )
+
+    return [i for c, g, i in sorted(places) if not beaten(c, g)]
 
 
 def _sd(v: np.ndarray, common: Spread | None) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -45,11 +44,13 @@ class Devices:
         return Context(conv=convolution.conv_general_dilated, max_pool=convolution.max_pool)
 
     def positions(self, batch_size: int) -> jax.Array:
-        """Places in the whole batch of the examples that the caller computes, traced."""
+        """Each example's place in the whole batch, as the last argument of what `compile` gives:
+        [batch_size], or [devices, share] where every device is handed its own.
+        """
+        places = np.arange(batch_size, dtype=np.int32)
         if self.axis_name:
-            share = batch_size // self.count
-            return lax.axis_index(self.axis_name) * share + jnp.arange(share)
-        return self.shared(jnp.arange(batch_size))
+            return self.put_batch(places.reshape(self.count, -1))
+        return self.put(places)
 
     def shared(self, batch: Any) -> Any:
         """The batch, its first axis spread over the devices where sharding is automatic."""
@@ -66,12 +67,14 @@ class Devices:
         return jax.device_put(batch, self._sharding(_AXIS))
 
     def compile(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Callable:
-        """`f` compiled for arguments that are the same on every device, and so its results."""
+        """`f` compiled for arguments that are the same on every device, and so its results; only
+        the last argument, the `positions`, is each device's own.
+        """
         if self.axis_name:
             mapped = jax.pmap(
                 f,
                 _AXIS,
-                in_axes=(None,) * len(args),
+                in_axes=(*(None,) * (len(args) - 1), 0),
                 out_axes=None,
                 devices=list(self.mesh.devices.flat),
                 donate_argnums=donate,

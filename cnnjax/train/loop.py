@@ -100,8 +100,9 @@ def train(
     while step < task.steps:
         count = min(count, per_epoch - step % per_epoch)
         at = time.perf_counter()
+        steps = devices.put(jnp.int32(count))
         state, sums = program.advance(
-            state, sums, images, labels, key, hyper, devices.put(jnp.int32(count))
+            state, sums, images, labels, key, hyper, steps, program.places
         )
         finite = math.isfinite(float(sums.loss))  # Waits for the dispatch.
         step += count

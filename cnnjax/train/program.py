@@ -21,13 +21,14 @@ from cnnjax.train.step import Batch, State, Sums, Task, init, logits_of, train_s
 class Program:
     """Compiled for one task, number of training images and set of devices.
 
-    `advance(state, sums, images, labels, key, hyper, count)` takes `count` steps;
+    `advance(state, sums, images, labels, key, hyper, count, places)` takes `count` steps;
     `infer((params, batch_stats), images)` gives logits for one batch.
     """
 
     init: Callable[[jax.Array], State]
     advance: Callable[..., tuple[State, Sums]]
     infer: Callable[..., jax.Array]
+    places: jax.Array
     batch_size: int
     compile_seconds: float
 
@@ -51,6 +52,7 @@ def advance(
     key: jax.Array,
     hyper: Hyper,
     count: jax.Array,
+    places: jax.Array,
 ) -> tuple[State, Sums]:
     """`count` steps on images [N, H, W, C] that live on the device, within one epoch.
 
@@ -60,9 +62,8 @@ def advance(
     size, context = task.recipe.batch_size, devices.context()
     steps = images.shape[0] // size
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step // steps)
-    order = jax.random.permutation(epoch_key, images.shape[0])
+    order = jax.random.permutation(epoch_key, jnp.arange(images.shape[0], dtype=jnp.int32))
     step_key = jax.random.fold_in(key, 2)
-    places = devices.positions(size)
 
     def body(_: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
@@ -85,6 +86,7 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
     images = jax.ShapeDtypeStruct((examples, h, w, c), jnp.uint8, sharding=key.sharding)
     labels = jax.ShapeDtypeStruct((examples,), jnp.int32, sharding=key.sharding)
     rest = devices.put((Hyper.of(task.recipe), jnp.int32(0)))
+    places = devices.positions(task.recipe.batch_size)
     advanced = devices.compile(
         functools.partial(advance, task, devices),
         *whole,
@@ -92,6 +94,7 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
         labels,
         key,
         *rest,
+        places,
         donate=(0, 1),
     )
     batch = devices.put_batch(np.zeros((task.recipe.batch_size, h, w, c), np.uint8))
@@ -101,7 +104,7 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
         batch,
     )
     seconds = time.perf_counter() - start
-    return Program(first, advanced, inferred, task.recipe.batch_size, seconds)
+    return Program(first, advanced, inferred, places, task.recipe.batch_size, seconds)
 
 
 def _abstract(tree: Any, sharding: Any) -> Any:

@@ -14,7 +14,7 @@ from flax import struct
 from jax import lax
 
 from cnnjax.data.augment import Augment, augment, normalise
-from cnnjax.nets.layers import Context
+from cnnjax.nets.layers import Context, wide
 from cnnjax.nets.net import Net
 from cnnjax.train.optimizer import Hyper, make_optimizer
 from cnnjax.train.recipe import Recipe
@@ -70,7 +70,7 @@ class Task:
 
     @property
     def param_dtype(self) -> Any:
-        return jnp.promote_types(self.dtype, jnp.float32)
+        return wide(self.dtype)
 
     @property
     def augment(self) -> Augment:
@@ -87,11 +87,14 @@ def init(task: Task, key: jax.Array) -> State:
     x = jnp.zeros((1, *task.image_shape), task.param_dtype)
     variables = task.net.init(jax.random.fold_in(key, 0), x)
     params = variables["params"]
+    # Linen starts running statistics in float32 whatever the parameters are.
+    stats = variables.get("batch_stats", {})
+    stats = jax.tree.map(lambda s: s.astype(task.param_dtype), stats)
     hyper = Hyper.of(task.recipe)
     return State(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=stats,
         opt_state=make_optimizer(task.recipe, hyper, task.steps).init(params),
     )
 
@@ -128,7 +131,7 @@ def train_step(
         return losses.mean(), (new.get("batch_stats", {}), logits, losses.sum())
 
     gradient, (batch_stats, logits, loss) = jax.grad(loss_of, has_aux=True)(state.params)
-    correct = (logits.argmax(-1) == batch.labels).sum()
+    correct = (logits.argmax(-1).astype(jnp.int32) == batch.labels).sum()
     sums = Sums(
         loss.astype(jnp.float32),
         correct.astype(jnp.float32),

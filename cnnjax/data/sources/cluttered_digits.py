@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import shutil
 from pathlib import Path
 
@@ -56,23 +55,16 @@ def _info(size: int) -> Info:
 
 
 def _prepare(folder: Path, size: int) -> None:
-    # TFDS talks of downloading, and there is none.
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with cache.whole_folder(folder) as part, quiet[0], quiet[1]:
-        _builder(part, size).download_and_prepare()
+    from cnnjax.data import clutter_builder
+
+    with cache.whole_folder(folder) as part:
+        clutter_builder.prepare(part, size)
 
 
 def _read(folder: Path, size: int) -> Raw:
     from cnnjax.data import clutter_builder, records
 
-    builder = _builder(folder, size)
+    builder = clutter_builder.builder(folder, size)
     keys, facts = ("image", "label"), clutter_builder.FACTS
     splits = {name: records.read(builder, name, keys, None, facts) for name in builder.info.splits}
     return Raw(_info(size), **splits)
-
-
-def _builder(folder: Path, size: int):
-    from cnnjax.data.clutter_builder import CanvasConfig, ClutteredDigits
-
-    config = CanvasConfig(name=f"{size}px", size=size)
-    return ClutteredDigits(data_dir=folder, config=config, file_format="array_record")

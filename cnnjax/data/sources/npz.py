@@ -52,7 +52,8 @@ def _path(dataset: Dataset) -> Path:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since numpy leaves the file open when what is in it is no zip.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     # Broken files raise nearly anything; what to do about it is always the same.
     except Exception as e:

@@ -135,7 +135,7 @@ def _plan(builder: "tensorflow_datasets.core.DatasetBuilder", dataset: Dataset) 
     if not pictures or not isinstance(label, tfds.features.ClassLabel):
         raise UserError(
             f"{name} is no image classification (8-bit images with one class label each); "
-            f"its features are {', '.join(features)}"
+            f"its features are {', '.join(sorted(features))}"
         )
     shape, notes = tuple(image.shape), ()
     side = dataset.resolution

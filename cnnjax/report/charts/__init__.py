@@ -16,9 +16,9 @@ def charts(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
         accuracy.along(s),
         differences.differences(s, r.comparisons),
         differences.doublings(r.comparisons),
+        training.training_gap(s),
         *(differences.breakdown(s, b) for b in breakdowns),
         training.curves(s),
-        accuracy.training_gap(s),
         training.rates(s),
     ]
     return [chart for chart in found if chart is not None]

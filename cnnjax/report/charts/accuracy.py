@@ -1,18 +1,19 @@
-"""Accuracy against compute, along the study's axis, and on training images against test."""
+"""Accuracy against compute, and along the study's axis."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cnnjax.report import theme, words
 from cnnjax.report.charts.parts import (
     Chart,
     Key,
     Spec,
-    apart,
+    above_chance,
     chance_rule,
     layer,
     legend,
     log_axis,
+    name_axis,
     scores,
     series_keys,
     shape,
@@ -40,8 +41,11 @@ def pareto(s: Summary) -> Chart | None:
     domain = _domain(s)
     costs = [row.macs for row in rows]
     shift = _aside(rows, 0.008 * max(math.log10(max(costs) / min(costs)), 0.5))
-    data = [scores(row, s.score(row), s.shown_name) | {"at": row.macs * 10**d}
-            for row, d in zip(rows, shift, strict=True)]  # fmt: skip
+    data = [
+        scores(row, s.score(row), s.shown_name)
+        | {"at": row.macs * 10**d, "place": f"{row.label} {row.macs}"}
+        for row, d in zip(rows, shift, strict=True)
+    ]
     seeds = [
         {"series": row.series, "at": datum["at"], "mean": v}
         for row, datum in zip(rows, data, strict=True)
@@ -57,11 +61,13 @@ def pareto(s: Summary) -> Chart | None:
         layer(front, {"type": "line", "color": theme.var("strong"), "opacity": 0.45,
                       "strokeWidth": 7, "strokeCap": "round", "strokeJoin": "round"},
               x=x | {"field": "macs"}, y=y, order={"field": "macs"}),
-        *chance_rule(s.chance, domain),
-        layer(seeds, SEED, x=x, y=y, color=look["color"]),
-        layer(data, INTERVAL, x=x, **ends, color=look["color"]),
-        layer(data, MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
-        layer(_labels(data, domain, height), {"type": "text", "align": "left", "dx": 10},
+        *chance_rule(s.chance, domain, edge=not _off(data, domain)),
+        layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
+        layer(_on(data, domain), INTERVAL, x=x, **ends, color=look["color"]),
+        layer(_on(data, domain), MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
+        *_beyond(data, domain, "y", x=x, color=look["color"]),
+        layer(_labels(_on(data, domain), domain, height),
+              {"type": "text", "align": "left", "dx": 10},
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
     chosen = " Grey band: the Pareto front, selected on validation means." if len(front) > 1 else ""
@@ -69,7 +75,7 @@ def pareto(s: Summary) -> Chart | None:
         name="compute",
         title="Accuracy against compute",
         caption=f"Means over seeds with 95% intervals; small dots are single seeds.{chosen}"
-        f"{_below(s, domain)}",
+        f"{_edge(s, data, domain)}",
         alt=f"{s.shown_name} accuracy against MACs. " + _told(s, rows),
         views=(view(layers, height),),
         legend=legend(keys),
@@ -87,7 +93,8 @@ def along(s: Summary) -> Chart | None:
     return Chart(
         name="axis",
         title=f"Accuracy along {s.study.x_label or s.study.x_axis}",
-        caption="Means over seeds with 95% intervals; small dots are single seeds.",
+        caption="Means over seeds with 95% intervals; small dots are single seeds."
+        + _edge(s, [{"mean": s.score(row).mean} for row in rows], _domain(s)),
         alt=f"{s.shown_name} accuracy along {s.study.x_label}. " + _told(s, rows),
         views=(spec,),
         legend=legend(keys),
@@ -96,7 +103,7 @@ def along(s: Summary) -> Chart | None:
 
 def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     domain = _domain(s)
-    x = {"field": "at", **x_axis(s)}
+    x = {"field": "at", **x_axis(s, rows)}
     low, high = x["scale"]["domain"]
     wide = high / low if x["scale"]["type"] == "log" else high - low
     order = {key.label: i - (len(keys) - 1) / 2 for i, key in enumerate(keys)}
@@ -109,12 +116,14 @@ def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     look = {"color": colour_by("series", keys), "shape": shape("series", keys)}
     ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
+    on = _on(data, domain)
     layers = [
-        *chance_rule(s.chance, domain),
-        layer(data, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=look["color"]),
-        layer(seeds, SEED, x=x, y=y, color=look["color"]),
-        layer(data, INTERVAL, x=x, **ends, color=look["color"]),
-        layer(data, MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
+        *chance_rule(s.chance, domain, edge=not _off(data, domain)),
+        layer(on, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=look["color"]),
+        layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
+        layer(on, INTERVAL, x=x, **ends, color=look["color"]),
+        layer(on, MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
+        *_beyond(data, domain, "y", x=x, color=look["color"]),
     ]
     return view(layers, 280)
 
@@ -132,74 +141,43 @@ def _along_names(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
     layers = [
         *chance_rule(s.chance, domain, "x"),
-        layer(seeds, SEED, y=y, x=x, **look),
-        layer(data, INTERVAL, y=y, **ends, **look),
-        layer(data, MEAN, y=y, x=x, shape=shape("series", keys), tooltip=tooltip(**TIP), **look),
+        layer(_on(seeds, domain), SEED, y=y, x=x, **look),
+        layer(_on(data, domain), INTERVAL, y=y, **ends, **look),
+        layer(
+            _on(data, domain),
+            MEAN,
+            y=y,
+            x=x,
+            shape=shape("series", keys),
+            tooltip=tooltip(**TIP),
+            **look,
+        ),
+        *_beyond(data, domain, "x", y=y, **look),
     ]
     return view(layers, max(28 * len(names) * max(1, len(keys) * 0.7), 60))
 
 
-def name_axis(field: str, names: list[str]) -> Spec:
-    """Rows by name in the given order."""
-    return {
-        "field": field,
-        "type": "nominal",
-        "scale": {"domain": names},
-        "axis": {"title": None, "labelLimit": 170, "labelColor": theme.var("ink")},
-    }
-
-
-def training_gap(s: Summary) -> Chart | None:
-    """Training against test accuracy, a row a point."""
-    rows = [row for row in _unique(s) if s.score(row) and row.scores["train"]]
-    if not rows:
-        return None
-    keys = (Key("train", theme.var("strong")), Key(s.shown_name, theme.var("c0")))
-    data = [
-        scores(row, row.scores[split], name) | {"split": name, "row": _short(s, row)}
-        for row in rows
-        for split, name in (("train", "train"), (s.shown, s.shown_name))
-    ]
-    lines = [
-        {"row": _short(s, row), "low": s.score(row).mean, "high": row.scores["train"].mean}
-        for row in rows
-    ]
-    domain = share_domain([d[k] for d in data for k in ("low", "high")], None)
-    x = {"field": "mean", **share_axis(domain, "accuracy")}
-    y = name_axis("row", [_short(s, row) for row in rows])
-    ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
-    link = {"type": "rule", "strokeWidth": 5, "opacity": 0.35, "strokeCap": "round"}
-    tips = tooltip(name="point", split="on", accuracy="accuracy")
-    layers = [
-        layer(lines, link, y=y, **ends),
-        layer(data, INTERVAL, y=y, **ends, color=colour_by("split", keys)),
-        layer(data, MEAN, y=y, x=x, color=colour_by("split", keys), tooltip=tips),
-    ]
-    return Chart(
-        name="gap",
-        title=f"Training against {s.shown_name}",
-        caption="On clean training images, without augmentation; the bar between is the gap.",
-        alt=f"Accuracy on training and on {s.shown_name} images: "
-        + "; ".join(f"{d['row']}, {d['split']} {d['accuracy']}" for d in data),
-        views=(view(layers, max(26 * len(rows), 60)),),
-        legend=legend(keys),
-    )  # fmt: skip
-
-
-def _unique(s: Summary) -> list[Row]:
-    """Rows along the series; a point in two series once."""
-    rows = [row for series in s.series for row in s.of(series)]
-    return list({row.point.runs: row for row in reversed(rows)}.values())[::-1]
-
-
-def _short(s: Summary, row: Row) -> str:
-    return row.name if len(s.series) > 1 else row.label
-
-
 def _domain(s: Summary) -> tuple[float, float]:
-    values = [v for row in s.rows for v in _seeds(s, row)]
-    ends = [e for row in s.rows if s.score(row) for e in words.clipped(s.score(row))]
+    rows = above_chance([row for row in s.rows if s.score(row)])
+    values = [v for row in rows for v in _seeds(s, row)]
+    ends = [e for row in rows for e in words.clipped(s.score(row))]
     return share_domain([*values, *ends], s.chance)
+
+
+def _beyond(data: list[dict], domain: tuple[float, float], axis: str, **where: Spec) -> list[Spec]:
+    """Points below the axis as hollow triangles at its edge, each place named once."""
+    off = [d | {"told": f"{d['label']} at chance"} for d in _off(data, domain)]
+    y = axis == "y"
+    named = {d.get("place", d["label"]): d for d in off}.values()
+    edge = {"y": {"value": "height"}} if y else {"x": {"value": 0}}
+    mark = {"type": "point", "shape": "triangle-down" if y else "triangle-left", "size": 70}
+    text = {"type": "text", "fontSize": 11, "color": theme.var("muted"), "align": "left", "dx": 11}
+    place = {k: v for k, v in where.items() if k in ("x", "y")}
+    return [
+        layer(off, mark | {"filled": False, "strokeWidth": 2},
+              **where, **edge, tooltip=tooltip(**TIP)),
+        layer(named, text | ({"dy": -9} if y else {}), **place, **edge, text={"field": "told"}),
+    ]  # fmt: skip
 
 
 def _seeds(s: Summary, row: Row) -> list[float]:
@@ -218,23 +196,53 @@ def _aside(rows: list[Row], step: float) -> list[float]:
     return moves
 
 
+def _on(data: list[dict], domain: tuple[float, float]) -> list[dict]:
+    return [d for d in data if d["mean"] >= domain[0]]
+
+
+def _off(data: list[dict], domain: tuple[float, float]) -> list[dict]:
+    return [d for d in data if d["mean"] < domain[0]]
+
+
+def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
+    if s.chance is None or s.chance >= domain[0]:
+        return ""
+    chance = f"{100 * s.chance:.3g}%"
+    if _off(data, domain):
+        return f" Hollow triangles: points at chance ({chance}), below the axis."
+    return f" Chance is {chance}, below the axis."
+
+
 def _labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
     """One label a place, moved apart where they would overlap."""
     once = list({(d["label"], d["macs"]): d for d in data}.values())
     places = [(math.log10(d["at"]), d["mean"]) for d in once]
     span = (domain[1] - domain[0]) or 1
     width = max(x for x, _ in places) - min(x for x, _ in places)
-    heights = apart(places, 0.08 * width + 1e-9, 14 * span / height)
+    heights = _apart(places, 0.08 * width + 1e-9, 14 * span / height)
     return [{**d, "height": h} for d, h in zip(once, heights, strict=True)]
-
-
-def _below(s: Summary, domain: tuple[float, float]) -> str:
-    if s.chance is None or domain[0] <= s.chance:
-        return ""
-    return f" Chance is {100 * s.chance:.3g}%, below the axis."
 
 
 def _told(s: Summary, rows: list[Row]) -> str:
     return "; ".join(
         f"{row.name}: {words.accuracy(s.score(row))} at {words.si(row.macs)}" for row in rows
     )
+
+
+def _apart(places: Sequence[tuple[float, float]], near: float, least: float) -> list[float]:
+    """Heights for labels of (x, y) places so that those within `near` in x stand `least` apart."""
+    heights = [y for _, y in places]
+    for i in sorted(range(len(places)), key=lambda j: places[j][1]):
+        for _ in places:
+            clash = [
+                heights[j]
+                for j in range(len(places))
+                if j != i
+                and (places[j][1], j) < (places[i][1], i)
+                and abs(places[j][0] - places[i][0]) < near
+                and abs(heights[j] - heights[i]) < least
+            ]
+            if not clash:
+                break
+            heights[i] = max(clash) + least
+    return heights

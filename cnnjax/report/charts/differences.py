@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from cnnjax.report import theme, words
 from cnnjax.report.breakdown import Breakdown
-from cnnjax.report.charts.accuracy import INTERVAL, MEAN, name_axis
+from cnnjax.report.charts.accuracy import INTERVAL, MEAN
 from cnnjax.report.charts.parts import (
     Chart,
     Key,
     Spec,
+    above_chance,
     chance_rule,
     colour,
     layer,
+    name_axis,
     share_axis,
     share_domain,
     tooltip,
@@ -61,44 +63,67 @@ def _forest(
 ) -> Chart | None:
     if not told:
         return None
-    data = [
-        {
-            "group": c.series or ("between series" if c.across else ""), "label": c.label,
-            "mean": 100 * i.mean, "low": 100 * (i.low if i.known else i.mean),
-            "high": 100 * (i.high if i.known else i.mean), "verdict": _NAMES[c.verdict],
-            "told": words.gap(i),
-        }
-        for c, i in told
-    ]  # fmt: skip
-    ends = [0.0, *(d[k] for d in data for k in ("low", "high"))]
+    data = [_datum(c, i) for c, i in told]
+    sure = [d for d in data if not d["chance"]] or data
+    ends = [0.0, *(d[k] for d in sure for k in ("low", "high"))]
     air = 0.05 * (max(ends) - min(ends)) or 1.0
     domain = [min(ends) - air, max(ends) + air]
     groups = list(dict.fromkeys(d["group"] for d in data))
-    views = [_forest_view([d for d in data if d["group"] == g], g, unit, domain, g == groups[-1])
-             for g in groups]  # fmt: skip
-    alt = "; ".join(f"{d['label']} {d['told']}" for d in data)
+    wide = 8 + 7 * max(len(d["label"]) for d in data)
+    views = [
+        _forest_view([d for d in data if d["group"] == g], g, unit if g == groups[-1] else "",
+                     domain, min(wide, 170))
+        for g in groups
+    ]  # fmt: skip
+    alt = "; ".join(f"{d['group']} {d['label']} {d['told']}" for d in data)
     return Chart(name, title, caption, f"{title}: {alt}", tuple(views), VERDICTS, stacked=True)
 
 
-def _forest_view(data: list[dict], title: str, unit: str, domain: list[float], last: bool) -> Spec:
+def _datum(c: Comparison, i: Interval) -> dict:
+    across = f"{c.row.series} − {c.base.series}"
+    ends = (i.low, i.high) if i.known else (i.mean, i.mean)
+    return {
+        "group": across if c.across else c.series,
+        "label": c.row.label if c.across else c.label,
+        "mean": 100 * i.mean, "low": 100 * ends[0], "high": 100 * ends[1],
+        "verdict": _NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
+        "chance": c.row.at_chance or c.base.at_chance,
+    }  # fmt: skip
+
+
+def _forest_view(data: list[dict], title: str, unit: str, domain: list[float], wide: int) -> Spec:
+    """Rows about the line of no difference; `unit` names the axis of the last view alone."""
     x = {
         "field": "mean", "type": "quantitative",
         "scale": {"domain": domain, "nice": False},
-        "axis": {"title": unit if last else None, "format": "+~r", "grid": True, "domain": False,
-                 "tickCount": 6},
+        "axis": {"title": unit or None, "labels": bool(unit), "format": "+~r", "grid": True,
+                 "domain": False, "tickCount": 6},
     }  # fmt: skip
     names = list(dict.fromkeys(d["label"] for d in data))
     y = name_axis("label", names)
+    y["axis"] |= {"minExtent": wide, "maxExtent": wide}  # So that the views' lines of zero align.
     hue = colour("verdict", VERDICTS)
+    on = [d for d in data if domain[0] <= d["mean"] <= domain[1]]
     zero = {"type": "rule", "color": theme.var("ink"), "opacity": 0.6}
     tips = tooltip(label="difference", told="interval", verdict="verdict")
     layers = [
         layer([{"mean": 0}], zero, x=x),
-        layer(data, INTERVAL | {"strokeWidth": 3, "opacity": 0.55}, y=y, color=hue,
+        layer(on, INTERVAL | {"strokeWidth": 3, "opacity": 0.55, "clip": True}, y=y, color=hue,
               x=x | {"field": "low"}, x2={"field": "high"}),
-        layer(data, MEAN, y=y, x=x, color=hue, tooltip=tips),
+        layer(on, MEAN, y=y, x=x, color=hue, tooltip=tips),
+        _beyond([d for d in data if d["mean"] > domain[1]], "▶", "right", "width", y, hue),
+        _beyond([d for d in data if d["mean"] < domain[0]], "◀", "left", 0, y, hue),
     ]  # fmt: skip
     return view(layers, 26 * len(names), title)
+
+
+def _beyond(
+    data: list[dict], arrow: str, align: str, at: str | int, y: Spec, hue: Spec
+) -> Spec | None:
+    """Differences beyond the axis (from a point at chance, as a rule) as figures at its edge."""
+    told = [d | {"edge": f"{d['short']} {arrow}" if at else f"{arrow} {d['short']}"} for d in data]
+    mark = {"type": "text", "align": align, "fontSize": 12}
+    return layer(told, mark, y=y, x={"value": at}, color=hue, text={"field": "edge"})
 
 
 def breakdown(s: Summary, b: Breakdown) -> Chart | None:
@@ -106,6 +131,7 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
     keys = tuple(
         Key(name, hue, "line") for name, hue in zip(b.bins, theme.steps(len(b.bins)), strict=True)
     )
+    rows = above_chance(s.rows)
     data = [
         {
             "series": s.rows[place].series, "label": s.rows[place].label, "x": s.rows[place].x,
@@ -113,6 +139,7 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
             "accuracy": words.accuracy(i),
         }
         for place, cells in b.cells.items()
+        if s.rows[place] in rows
         for name, i in zip(b.bins, cells, strict=True)
         if i is not None
     ]  # fmt: skip
@@ -128,7 +155,8 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
     return Chart(
         name=f"by-{b.name.replace(' ', '-')}",
         title=f"Accuracy by {b.name}",
-        caption=f"Test images split by their {b.name}; means over seeds with 95% intervals.",
+        caption=f"Test images split by their {b.name}; means over seeds with 95% intervals."
+        + (" Points at chance are left out." if len(rows) < len(s.rows) else ""),
         alt=f"Test accuracy by {b.name}. " + "; ".join(told),
         views=tuple(views),
         legend=keys,
@@ -140,7 +168,7 @@ def _breakdown_view(s: Summary, data: list[dict], title: str, keys: tuple, domai
     hue = colour("bin", keys)
     tips = tooltip(label="point", bin="images", accuracy="accuracy")
     if s.numeric and len(s.rows) > 1:
-        x = {"field": "x", **x_axis(s)}
+        x = {"field": "x", **x_axis(s, above_chance(s.rows))}
         y = {"field": "mean", **share_axis(domain, "test accuracy")}
         layers = [
             *chance_rule(s.chance, domain),

@@ -75,13 +75,15 @@ def share_domain(values: Iterable[float | None], chance: float | None) -> tuple[
     return max(0.0, low - air), min(1.0, high + air)
 
 
-def in_domain(domain: tuple[float, float], v: float | None) -> bool:
-    return v is not None and domain[0] <= v <= domain[1]
+def above_chance(rows: Sequence[Row]) -> list[Row]:
+    """The rows that learned something, all if none did: controls at chance would else set the
+    scale and flatten everything."""
+    return [row for row in rows if not row.at_chance] or list(rows)
 
 
-def x_axis(summary: Summary, title: str = "") -> Spec:
-    """The study's numeric axis: its places are the ticks; logarithmic where they span a lot."""
-    places = sorted({float(row.x) for row in summary.rows})
+def x_axis(summary: Summary, rows: Sequence[Row]) -> Spec:
+    """The study's numeric axis: the rows' places are the ticks; logarithmic over a wide span."""
+    places = sorted({float(row.x) for row in rows})
     low, high = places[0], places[-1]
     log = low > 0 and high / low >= 8
     air = 0.06 * (high - low) or 1.0
@@ -92,22 +94,33 @@ def x_axis(summary: Summary, title: str = "") -> Spec:
         "scale": {"type": "log" if log else "linear", "domain": domain, "nice": False,
                   "zero": False},
         "axis": {"values": places, "format": "~r" if high < 1e4 else "~s",
-                 "title": title or summary.study.x_label, "labelOverlap": "greedy"},
+                 "title": summary.study.x_label, "labelOverlap": "greedy"},
     }  # fmt: skip
 
 
 def log_axis(values: Sequence[float], title: str, formatted: str = "~s") -> Spec:
-    """A logarithmic axis with ticks at 1, 2 and 5 (at powers of ten alone over many decades)."""
+    """A logarithmic axis with ticks at 1, 2 and 5 (more or fewer as the span asks)."""
     low, high = min(values), max(values)
     air = max(0.07 * math.log10(high / low), 0.08)
     domain = (low / 10**air, high * 10**air)
     powers = range(math.floor(math.log10(domain[0])), math.ceil(math.log10(domain[1])) + 1)
-    digits = (1, 2, 5) if len(powers) <= 4 else (1,)
+    digits = (1, 2, 5) if domain[1] / domain[0] < 3000 else (1,)
+    digits = (1, 2, 3, 5, 7) if domain[1] / domain[0] < 10 else digits
     ticks = [d * 10.0**p for p in powers for d in digits if domain[0] <= d * 10.0**p <= domain[1]]
     return {
         "type": "quantitative",
         "scale": {"type": "log", "domain": list(domain), "nice": False},
         "axis": {"values": ticks, "format": formatted, "title": title, "labelOverlap": "greedy"},
+    }
+
+
+def name_axis(field: str, names: list[str]) -> Spec:
+    """Rows by name in the given order."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "scale": {"domain": names},
+        "axis": {"title": None, "labelLimit": 170, "labelColor": theme.var("ink")},
     }
 
 
@@ -164,17 +177,22 @@ def tooltip(**fields: str) -> list[Spec]:
     return [{"field": f, "type": "nominal", "title": t} for f, t in fields.items()]
 
 
-def chance_rule(chance: float | None, domain: tuple[float, float], axis: str = "y") -> list[Spec]:
-    """A dashed line where guessing stands, named at its end."""
-    if not in_domain(domain, chance):
+def chance_rule(
+    chance: float | None, domain: tuple[float, float], axis: str = "y", edge: bool = False
+) -> list[Spec]:
+    """A dashed line where guessing stands, named at its end; if it lies below the axis, at the
+    edge where one is wanted."""
+    if chance is None or chance > domain[1] or (chance < domain[0] and not edge):
         return []
     here = {"field": "at", "type": "quantitative"}
-    values = [{"at": chance, "text": f"chance {100 * chance:.3g}%"}]
+    beyond = ("↓" if axis == "y" else "←") if chance < domain[0] else ""
+    name = f"chance {100 * chance:.3g}% {beyond}".strip()
+    values = [{"at": max(chance, domain[0]), "text": name}]
     rule = {"type": "rule", "strokeDash": [3, 4], "color": theme.var("strong")}
     text = {"type": "text", "color": theme.var("muted"), "fontSize": 11}
     if axis == "y":
         where = {"y": here, "x": {"value": "width"}}
-        text |= {"align": "right", "dy": -7}
+        text |= {"align": "right", "dy": -7 if beyond else 9}
     else:
         where = {"x": here, "y": {"value": 0}}
         text |= {"align": "left", "dx": 5, "baseline": "top"}
@@ -182,22 +200,3 @@ def chance_rule(chance: float | None, domain: tuple[float, float], axis: str = "
         layer(values, rule, **{axis: here}),
         layer(values, text, **where, text={"field": "text"}),
     ]
-
-
-def apart(places: Sequence[tuple[float, float]], near: float, least: float) -> list[float]:
-    """Heights for labels of (x, y) places so that those within `near` in x stand `least` apart."""
-    heights = [y for _, y in places]
-    for i in sorted(range(len(places)), key=lambda j: places[j][1]):
-        for _ in places:
-            clash = [
-                heights[j]
-                for j in range(len(places))
-                if j != i
-                and (places[j][1], j) < (places[i][1], i)
-                and abs(places[j][0] - places[i][0]) < near
-                and abs(heights[j] - heights[i]) < least
-            ]
-            if not clash:
-                break
-            heights[i] = max(clash) + least
-    return heights

@@ -1,16 +1,20 @@
-"""How training went: learning curves, and accuracy against the learning rate."""
+"""How training went: learning curves, learning rates, and the gap from training to test."""
 
 from cnnjax.report import theme, words
+from cnnjax.report.charts.accuracy import INTERVAL, MEAN
 from cnnjax.report.charts.parts import (
     Chart,
     Key,
     Spec,
+    above_chance,
     chance_rule,
     colour,
     layer,
     legend,
     log_axis,
+    name_axis,
     place_keys,
+    scores,
     share_axis,
     share_domain,
     tooltip,
@@ -108,7 +112,7 @@ def _curves_view(
 
 def rates(s: Summary) -> Chart | None:
     """Validation accuracy of the tuning runs against the learning rate, a view a series."""
-    rows = [row for row in s.rows if row.rates]
+    rows = above_chance([row for row in s.rows if row.rates])
     if not rows:
         return None
     keys = place_keys(s)
@@ -167,3 +171,52 @@ def _rates_view(
 def _diverged(s: Summary, rows: list[Row]) -> set[float]:
     tune = [s.study.records[k] for r in rows for k in r.point.tune if k in s.study.records]
     return {t.learning_rate for t in tune if t.status == "diverged" and t.learning_rate is not None}
+
+
+def training_gap(s: Summary) -> Chart | None:
+    """Training against test accuracy, a row a point."""
+    rows = [row for row in above_chance(_unique(s)) if s.score(row) and row.scores["train"]]
+    if not rows:
+        return None
+    keys = (Key("train", theme.var("muted")), Key(s.shown_name, theme.var("c0")))
+    data = [
+        scores(row, row.scores[split], name) | {"split": name, "row": _short(s, row)}
+        for row in rows
+        for split, name in (("train", "train"), (s.shown, s.shown_name))
+    ]
+    lines = [
+        {"row": _short(s, row), "low": s.score(row).mean, "high": row.scores["train"].mean}
+        for row in rows
+    ]
+    domain = share_domain([d[k] for d in data for k in ("low", "high")], None)
+    x = {"field": "mean", **share_axis(domain, "accuracy")}
+    y = name_axis("row", [_short(s, row) for row in rows])
+    ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
+    link = {"type": "rule", "strokeWidth": 5, "opacity": 0.35, "strokeCap": "round"}
+    tips = tooltip(name="point", split="on", accuracy="accuracy")
+    layers = [
+        layer(lines, link, y=y, **ends),
+        layer(data, INTERVAL, y=y, **ends, color=colour("split", keys)),
+        layer(data, MEAN, y=y, x=x, color=colour("split", keys), tooltip=tips),
+    ]
+    return Chart(
+        name="gap",
+        title=f"Training against {s.shown_name}",
+        caption="On clean training images, without augmentation; the bar between is the gap.",
+        alt=f"Accuracy on training and on {s.shown_name} images: "
+        + "; ".join(f"{d['row']}, {d['split']} {d['accuracy']}" for d in data),
+        views=(view(layers, max(26 * len(rows), 60)),),
+        legend=legend(keys),
+    )  # fmt: skip
+
+
+def _unique(s: Summary) -> list[Row]:
+    """Rows along the series; a point in two series once, where it first stands."""
+    found: dict[tuple[str, ...], Row] = {}
+    for row in (row for series in s.series for row in s.of(series)):
+        found.setdefault(row.point.runs, row)
+    return list(found.values())
+
+
+def _short(s: Summary, row: Row) -> str:
+    return row.name if len(s.series) > 1 else row.label

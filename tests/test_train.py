@@ -1,0 +1,185 @@
+"""Laws of training: devices, dispatches and interruptions change nothing."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnnjax.data import Dataset, load
+from cnnjax.errors import UserError
+from cnnjax.nets.layers import Context
+from cnnjax.train import checkpoint, loop
+from cnnjax.train.devices import check_batch, local
+from cnnjax.train.loop import Hooks, evaluate, make_task, train
+from cnnjax.train.optimizer import Hyper
+from cnnjax.train.precision import precision
+from cnnjax.train.program import make_program
+from cnnjax.train.recipe import Recipe
+from cnnjax.train.step import Batch, cross_entropy, init, train_step
+from tests.tiny import small_net, write_dataset
+
+RECIPE = Recipe(epochs=7, batch_size=16, learning_rate=0.05, pad_crop=1, cutout=2)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return load(Dataset(write_dataset(tmp_path_factory.mktemp("data") / "tiny.npz")))
+
+
+def distance(a, b):
+    """Largest difference of two states, relative to the largest parameter."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return max(float(np.abs(np.asarray(x, np.float64) - np.asarray(y, np.float64)).max())
+               for x, y in pairs)  # fmt: skip
+
+
+def trained(source, recipe, mode, count, **more):
+    with precision(recipe.dtype):
+        return train(small_net(), recipe, source, 3, local(mode, count), **more)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_eight_devices_equal_one_in_float64(source, mode):
+    """21 steps with batch norm over the global batch, dropout and augmentation."""
+    recipe = dataclasses.replace(RECIPE, dtype="float64")
+    one = trained(source, recipe, "pmap", 1)
+    many = trained(source, recipe, mode, 8)
+    assert one.steps == many.steps == 21
+    assert distance(one.state.params, many.state.params) < 1e-10
+    assert distance(one.state.batch_stats, many.state.batch_stats) < 1e-10
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_eight_devices_equal_one_in_float32_for_a_step(source, mode):
+    few = dataclasses.replace(source, train=source.train.take(np.arange(16)))
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    one, many = trained(few, recipe, "pmap", 1), trained(few, recipe, mode, 8)
+    assert one.steps == 1
+    assert distance(one.state.params, many.state.params) < 1e-5
+
+
+def test_batch_norm_per_device_differs_and_trains(source):
+    recipe = dataclasses.replace(RECIPE, epochs=1, batch_norm="device")
+    apart = trained(source, recipe, "pmap", 2)
+    joined = trained(source, dataclasses.replace(recipe, batch_norm="global"), "pmap", 2)
+    assert distance(apart.state.params, joined.state.params) > 1e-6
+    assert apart.status == "done"
+
+
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(source, tmp_path):
+    whole = trained(source, RECIPE, "pmap", 2)
+    rows, parts = [], 0
+    for stop_at in (2, 9, 13, None):
+        asked = iter(range(1000))
+        hooks = Hooks(
+            epoch=rows.append,
+            stop=lambda asked=asked, n=stop_at: n is not None and next(asked) >= n // 4,
+        )
+        part = trained(source, RECIPE, "pmap", 2, hooks=hooks, saved=tmp_path / "checkpoint")
+        parts += part.status == "stopped"
+    assert parts >= 1
+    assert part.status == "done"
+    for a, b in zip(jax.tree.leaves(whole.state), jax.tree.leaves(part.state), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [row["epoch"] for row in rows] == list(range(1, 8))
+
+
+def test_how_steps_are_cut_into_dispatches_changes_nothing(source, monkeypatch):
+    rows = {}
+    for seconds in (1e-9, 10.0):
+        monkeypatch.setattr(loop, "DISPATCH_SECONDS", seconds)
+        rows[seconds] = []
+        hooks = Hooks(epoch=rows[seconds].append)
+        trained(source, dataclasses.replace(RECIPE, epochs=2), "pmap", 1, hooks=hooks)
+    one, many = ([{k: v for k, v in r.items() if k != "seconds"} for r in x] for x in rows.values())
+    assert one == many
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(source):
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e3, epochs=50, weight_decay=10.0)
+    assert trained(source, recipe, "pmap", 1).status == "diverged"
+
+
+def test_training_learns_and_evaluation_counts_each_example_once(source):
+    recipe = dataclasses.replace(RECIPE, epochs=40, cutout=0, pad_crop=0, flip=False)
+    done = trained(source, recipe, "pmap", 1)
+    metrics, logits = evaluate(done.program, local(count=1), done.state, source.val, "val")
+    assert logits.shape == (20, 3)  # 16 and a padded batch with 4.
+    assert metrics["val_accuracy"] == np.mean(logits.argmax(-1) == source.val.labels)
+    assert metrics["val_accuracy"] > 0.6
+
+
+def test_tasks_that_differ_in_rate_decay_or_seed_share_a_program(source):
+    where = local(count=1)
+    other = dataclasses.replace(RECIPE, learning_rate=0.01, weight_decay=0.1)
+    first = make_program(make_task(small_net(), RECIPE, source), 48, where)
+    assert make_program(make_task(small_net(), other, source), 48, where) is first
+
+
+def test_the_step_traces_once_for_all_rates_and_takes_the_given_one(source):
+    task = make_task(small_net(), dataclasses.replace(RECIPE, epochs=1), source)
+    state = jax.jit(lambda k: init(task, k))(jax.random.key(0))
+    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
+    step = jax.jit(lambda s, h: train_step(task, Context(), s, batch, jax.random.key(1), h))
+    still, _ = step(state, Hyper(jnp.float32(0), jnp.float32(0)))
+    moved, sums = step(state, Hyper(jnp.float32(1), jnp.float32(0)))
+    assert distance(still.params, state.params) == 0
+    assert distance(moved.params, state.params) > 0
+    assert float(sums.count) == 16
+
+
+def test_bfloat16_computes_with_float32_parameters(source):
+    done = trained(source, dataclasses.replace(RECIPE, epochs=1, dtype="bfloat16"), "pmap", 1)
+    assert {x.dtype for x in jax.tree.leaves(done.state.params)} == {jnp.dtype("float32")}
+
+
+def test_smoothed_cross_entropy_by_hand():
+    logits, label = jnp.array([[2.0, 0.0, -1.0]]), jnp.array([0])
+    p = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    target = np.array([1.0, 0, 0]) * 0.9 + 0.1 / 3
+    assert float(cross_entropy(logits, label, 0.1)[0]) == pytest.approx(float(-target @ np.log(p)))
+
+
+def test_batches_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="batch_size: 12 does not divide among 8 devices; try 16"):
+        check_batch(12, 100, local(count=8))
+    with pytest.raises(UserError, match="batch_size: 64 is more than the 48 training images"):
+        check_batch(64, 48, local(count=1))
+    with pytest.raises(UserError, match="devices: 9 is out of range: there are 8"):
+        local(count=9)
+    with pytest.raises(UserError, match="unknown parallel mode 'pmpa': did you mean 'pmap'"):
+        local("pmpa")
+
+
+def test_a_damaged_checkpoint_is_not_loaded(tmp_path):
+    tree = {"w": jnp.arange(5.0)}
+    assert checkpoint.restore(tmp_path / "c", tree) is None
+    checkpoint.save(tmp_path / "c", tree)
+    checkpoint.save(tmp_path / "c", {"w": jnp.arange(5.0) + 1})
+    np.testing.assert_array_equal(checkpoint.restore(tmp_path / "c", tree)["w"], jnp.arange(5.0) + 1)
+    manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
+    name = max(manifest, key=lambda n: (tmp_path / "c" / "arrays" / n).stat().st_size)
+    path = tmp_path / "c" / "arrays" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert checkpoint.restore(tmp_path / "c", tree) is None
+    checkpoint.remove(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_kill_between_the_renames_of_a_save_loses_nothing(tmp_path):
+    checkpoint.save(tmp_path / "c", {"w": jnp.arange(5.0)})
+    (tmp_path / "c").rename(tmp_path / "c.old")
+    (tmp_path / "c.new" / "arrays").mkdir(parents=True)
+    found = checkpoint.restore(tmp_path / "c", {"w": jnp.zeros(5)})
+    np.testing.assert_array_equal(found["w"], jnp.arange(5.0))
+
+
+def test_weights_of_another_net_are_refused(tmp_path):
+    checkpoint.save(tmp_path / "c", {"w": jnp.arange(5.0)})
+    with pytest.raises(UserError, match="holds the weights of another net"):
+        checkpoint.restore(tmp_path / "c", {"v": jnp.zeros(4)})

@@ -1,0 +1,56 @@
+import dataclasses
+
+import pytest
+
+from cnnjax import nets, values
+from cnnjax.errors import UserError
+from cnnjax.nets.blocks import Plain
+from cnnjax.nets.layers import ACTIVATIONS, GroupNorm
+from cnnjax.train.recipe import SGD, Recipe
+
+
+@pytest.mark.parametrize("name", ["lenet5", "vgg16", "vgg4_slim", "resnet20", "plain56", "resnet50"])
+def test_a_net_survives_json(name):
+    net = nets.get(name, norm=GroupNorm(4), activation="gelu")
+    again = values.from_json(values.to_json(net))
+    assert again == net
+    assert hash(again) == hash(net)
+    assert values.key(again) == values.key(net)
+
+
+def test_the_key_is_stable_between_processes_and_versions():
+    assert values.key(nets.get("resnet20")) == "b681d451d14c5632"
+    assert values.key(Recipe()) == values.key(Recipe(epochs=10, optimizer=SGD(momentum=0.9)))
+    assert values.key(Recipe(epochs=11)) != values.key(Recipe())
+
+
+def test_fields_at_their_default_are_left_out_of_the_key():
+    assert values.to_json(Plain(8), defaults=False) == {"type": "Plain", "features": 8}
+    assert set(values.to_json(Plain(8))) == {"type", *(f.name for f in dataclasses.fields(Plain))}
+
+
+def test_functions_are_no_part_of_a_value():
+    with pytest.raises(TypeError, match="can't be part of a value"):
+        values.to_json((len,))
+
+
+def test_unknown_types_and_fields_are_named():
+    with pytest.raises(UserError, match="unknown type 'Plane': did you mean 'Plain'"):
+        values.from_json({"type": "Plane", "features": 1})
+    with pytest.raises(UserError, match="unknown field of Plain 'kernl': did you mean 'kernel'"):
+        values.from_json({"type": "Plain", "features": 1, "kernl": 3})
+    with pytest.raises(UserError, match="needs the module 'no_such_module'"):
+        values.from_json({"type": "no_such_module:Block"})
+
+
+def test_values_are_read_from_text():
+    family = {"sgd": SGD}
+    assert values.parse("sgd", family, "optimizer") == SGD()
+    assert values.parse("sgd(momentum=0.5, nesterov=False)", family, "optimizer") == SGD(0.5, False)
+    for wrong in ("sgd(0.5)", "sgd(momentum=f())", "sgd(momentum", "sgd)"):
+        with pytest.raises(UserError, match=r"can't read optimizer|unknown optimizer"):
+            values.parse(wrong, family, "optimizer")
+    with pytest.raises(UserError, match="unknown field of sgd 'momentm'"):
+        values.parse("sgd(momentm=1)", family, "optimizer")
+    with pytest.raises(UserError, match="unknown activation 'gleu': did you mean 'gelu'"):
+        values.parse("gleu", ACTIVATIONS, "activation")
