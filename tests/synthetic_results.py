@@ -1,6 +1,6 @@
 """Results folders with planted truth, as an executor would leave them; for the report's tests.
 
-`python tests/synthetic_results.py FOLDER` writes one of each kind with its dashboard.
+`python -m tests.synthetic_results FOLDER` writes one of each kind with its dashboard.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ from cnnjax.nets.blocks import PadShortcut, Plain, Residual
 from cnnjax.nets.layers import Pool
 from cnnjax.nets.net import Head, Net, Stage
 
-FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1")
+FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1", "--devices=1")
 
 
 def write_dataset(path: Path, side: int = 8, classes: int = 3, channels: int = 1) -> str:

@@ -67,8 +67,10 @@ def _group(title: str, values: flags.FlagValues, names: list[str]) -> str:
     for name in names:
         flag: Any = values[name]
         switch = flag.flag_type() == "bool"
-        shown = f"  --[no]{name}" if switch else f"  --{name}={_shown(flag)}"
-        text = flag.help + (f" (default: {'on' if flag.default else 'off'})" if switch else "")
+        shown = f"  --{name}={_shown(flag)}"
+        if switch:
+            shown = f"  --[no]{name}" if flag.default else f"  --{name}"
+        text = flag.help + (" (default: on)" if switch and flag.default else "")
         pad = " " * 34
         head = f"{shown:<33} " if len(shown) < 34 else f"{shown}\n{pad}"
         wrapped = textwrap.wrap(text, max(20, width - 34)) or [""]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnnjax.report import dashboard, markdown, table, terminal
 from cnnjax.report.breakdown import breakdowns
-from cnnjax.report.charts import charts
+from cnnjax.report.charts import every
 from cnnjax.report.findings import report
 from cnnjax.report.plots import write as draw
 from cnnjax.study import files
@@ -25,7 +25,7 @@ def write(folder: str | Path, plots: bool = False, advice: str | None = None) ->
     folder = Path(folder)
     study = Folder(folder).load()
     told = report(study, advice)
-    drawn = charts(told, breakdowns(told.summary, study.warnings))
+    drawn = every(told, breakdowns(told.summary, study.warnings))
     pictures = draw(folder, drawn) if plots else []
     files.write_text(folder / "table.csv", table.write(study))
     files.write_text(folder / "report.md", markdown.write(told, pictures))

@@ -32,16 +32,24 @@ def banners(study: Study) -> list[str]:
         found.append("A quick look, not evidence: too little training to decide anything.")
     found += _differ("revisions of the source", [run.revision or "unknown" for run in runs])
     found += _differ("hardware", [hardware(run) for run in runs])
-    found += _differ("software versions", [words.distinct(run.versions) for run in runs])
+    found += _differ("software", _versions(runs))
     return found
 
 
 def _differ(what: str, told: Sequence[str]) -> list[str]:
-    counts = Counter(told).most_common()
+    counts = sorted(Counter(told).items(), key=lambda item: (-item[1], item[0]))
     if len(counts) < 2:
         return []
     parts = [f"{name or 'unknown'} ({words.count(n, 'run')})" for name, n in counts]
     return [f"The runs differ in {what}: {'; '.join(parts)}."]
+
+
+def _versions(runs: Sequence[Record]) -> list[str]:
+    """Each run's versions, of those packages alone in which the runs differ."""
+    names = dict.fromkeys(name for run in runs for name in run.versions)
+    told = {n: {run.versions.get(n) for run in runs} for n in names}
+    differing = [n for n, versions in told.items() if len(versions) > 1]
+    return [words.distinct({n: run.versions.get(n) for n in differing}) for run in runs]
 
 
 def hardware(run: Record) -> str:

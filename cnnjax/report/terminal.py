@@ -48,6 +48,7 @@ def _table(s: Summary, paint) -> list[str]:
         cells += [row.label, words.si(row.macs), words.accuracy(score)]
         cells += [_seeds(row, score.n if score else 0), bar(score.mean) if score else ""]
         body.append([_plain(c) for c in cells])
+    head = [_plain(c) for c in head]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
     left = {0, 1 if s.study.series else 0, len(head) - 1}
 

@@ -115,5 +115,6 @@ def pixels(v: float | None) -> str:
 
 def _three(v: float) -> str:
     """Three digits, no exponent."""
+    v = float(f"{v:.3g}")  # 0.9997 has become 1 before its digits are counted.
     digits = 2 - math.floor(math.log10(abs(v))) if v else 0
     return f"{v:.{min(max(digits, 0), 6)}f}"

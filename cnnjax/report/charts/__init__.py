@@ -8,7 +8,7 @@ from cnnjax.report.charts.parts import Chart
 from cnnjax.report.findings import Report
 
 
-def charts(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
+def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
     found = [

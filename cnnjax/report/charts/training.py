@@ -170,7 +170,7 @@ def _rates_view(
 
 def _diverged(s: Summary, rows: list[Row]) -> set[float]:
     tune = [s.study.records[k] for r in rows for k in r.point.tune if k in s.study.records]
-    return {t.learning_rate for t in tune if t.status == "diverged" and t.learning_rate is not None}
+    return {t.learning_rate for t in tune if t.status == "diverged" and (t.learning_rate or 0) > 0}
 
 
 def training_gap(s: Summary) -> Chart | None:

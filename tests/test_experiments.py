@@ -1,0 +1,56 @@
+"""Every shipped experiment, shrunk to a few steps, from the command line to its dashboard."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnjax.cli.main import main
+from tests.tiny import FLAGS, write_dataset
+
+FOLDER = Path(__file__).parent.parent / "experiments"
+SMALLER = {
+    "filter_size": ["--kernel_sizes=1,3"],
+    "width": ["--widths=0.5,1"],
+    "resolution": ["--resolutions=8,12"],
+    "depth": ["--depths=1", "--width=0.25"],
+    "dilation": ["--dilations=1,2"],
+    "train": ["--activation=gelu", "--kernel=2"],
+}
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
+
+
+def test_every_experiment_is_tried():
+    assert set(SMALLER) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
+    # Cluttered digits' smallest canvas: three pools still leave a map.
+    data = write_dataset(tmp_path / "tiny.npz", side=12)
+    flags = [f"--experiment={name}", f"--dataset={data}", f"--results={tmp_path}/results"]
+    flags += [*FLAGS, *SMALLER[name]]
+    if name != "depth":
+        flags += ["--net=tests.tiny:small_net"]
+    if name == "dilation":
+        flags += ["--resolution=16"]
+    assert main(flags, FOLDER) == 0
+    said = capsys.readouterr().out
+    folder = tmp_path / "results" / name
+    page = (folder / "dashboard.html").read_text()
+    question = json.loads((folder / "study.json").read_text())["question"]
+    assert question.split("?")[0] in page
+    assert question in said or question.split("?")[0] in said
+    assert (folder / "report.md").stat().st_size > 100
+    rows = list(csv.DictReader((folder / "table.csv").read_text().splitlines()))
+    assert rows
+    assert {row["status"] for row in rows} == {"done"}
+    assert all(float(row["train_macs"]) > 0 for row in rows)
+
+    assert main(flags, FOLDER) == 0
+    assert "nothing left to train" in capsys.readouterr().out
+    assert main([*flags, "--dry_run", "--seeds=3"], FOLDER) == 0
+    plan = capsys.readouterr().out
+    assert "times the seeds' standard deviation" in plan
+    assert "1 of 3" not in plan  # Two of three seeds are still to be trained.

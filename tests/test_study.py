@@ -1,0 +1,225 @@
+"""Plans, keys, execution: what is trained, in which order, and what is never trained twice."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+
+from cnnjax.data import Dataset
+from cnnjax.errors import UserError
+from cnnjax.nets import vary
+from cnnjax.study import budget, execute, progress
+from cnnjax.study.conduct import Conductor, new_plan
+from cnnjax.study.execute import Executor, Stopped
+from cnnjax.study.plan import Head, Point, describe
+from cnnjax.study.results import Folder
+from cnnjax.study.run import TUNING_SEED, Run, difference
+from cnnjax.train.devices import local
+from cnnjax.train.recipe import Recipe
+from tests.tiny import small_net, write_dataset
+
+HEAD = Head("tiny", "What?", ("kernel", "kernel"), None)
+
+
+@pytest.fixture
+def run(tmp_path):
+    data = Dataset(write_dataset(tmp_path / "tiny.npz"))
+    recipe = Recipe(epochs=2, batch_size=16)
+    return Run(small_net(), data, recipe, label="small", axes=(("kernel", 3),))
+
+
+@pytest.fixture
+def executor(tmp_path):
+    folder = Folder(tmp_path / "results" / "tiny")
+    folder.create(HEAD.json(["kernel"]))
+    return Executor(folder, local(count=1), "tiny")
+
+
+def test_the_key_is_of_the_training_alone(run):
+    placed = dataclasses.replace(run, label="other", axes=(("series", "b"),), notes=("n",))
+    assert placed.key == run.key
+    assert len(run.key) == 16
+    assert "axes" not in run.config()
+    assert len({run.key, run.at(0.2, 0).key, run.at(0.1, 1).key, run.at(0.1, 0, False).key}) == 4
+
+
+def test_a_difference_of_configurations_is_named():
+    old = {"recipe": {"epochs": 3, "old": 1}, "net": [1, 2]}
+    assert difference(old, {"recipe": {"epochs": 3, "old": 1, "new": 0}, "net": [1, 2]}) is None
+    assert difference(old, {"recipe": {"epochs": 4, "old": 1}, "net": [1, 2]}) == "recipe.epochs: 3 → 4"
+    assert difference(old, {"recipe": {"epochs": 3}, "net": [1, 2]}) == "recipe.old: 1 → no such field"
+    assert difference(old, {"recipe": old["recipe"], "net": [1, 3]}) == "net[1]: 2 → 3"
+
+
+def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
+    point = Point(run, (0.01, 0.1, 1.0), 3)
+    assert [r.recipe.learning_rate for r in point.tuning] == [0.01, 0.1, 1.0]
+    assert {r.seed for r in point.tuning} == {TUNING_SEED}
+    assert not any(r.test for r in point.tuning)
+    assert [r.seed for r in point.replicates(0.1)] == [0, 1, 2]
+
+    def records(*scores):
+        ended = [{"status": "done", "metrics": {"val_accuracy": a, "val_loss": l}} for a, l in scores]
+        return {r.key: e for r, e in zip(point.tuning, ended, strict=True)}
+
+    assert point.choose(records((0.5, 1), (0.9, 1), (0.8, 1))) == (0.1, [])
+    assert point.choose(records((0.5, 1), (0.9, 1), (0.9, 0.5)))[0] == 1.0  # The lower loss.
+    assert point.choose(records((0.9, 1), (0.5, 1), (0.5, 1)))[1] == [
+        "learning rate 0.01 is at the grid's edge"
+    ]
+    diverged = records((0.5, 1), (0.9, 1), (0.8, 1))
+    diverged[point.tuning[1].key] = {"status": "diverged", "metrics": {}}
+    assert point.choose(diverged)[0] == 1.0
+    assert "no learning rate" in point.choose({})[1][0]
+    assert Point(run, (0.3,), 3).choose({}) == (0.3, [])
+    assert Point(run, (0.3,), 3).tuning == []
+    assert describe(point, None, [])["runs"] == []
+
+
+def test_a_run_leaves_everything_that_the_contract_names(run, executor):
+    record = executor.execute(run)
+    folder = executor.folder.run_dir(run.key)
+    assert record["status"] == "done"
+    assert {"params", "macs", "activations", "receptive_field", "train_macs"} <= set(record["measures"])
+    assert all(0 <= record["metrics"][f"{s}_accuracy"] <= 1 for s in ("train", "val", "test"))
+    assert record["config"]["recipe"]["epochs"] == 2
+    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    saved = executor.folder.read_predictions(run.key)
+    assert saved["logits"].shape == (20, 3)
+    right = (saved["logits"].argmax(-1) == saved["label"]).mean()
+    assert record["metrics"]["test_accuracy"] == pytest.approx(right)
+    assert (folder / "weights").is_dir()
+    assert not (folder / "checkpoint").exists()
+    steps = 2 * (48 // 16)
+    from cnnjax.compute import train_step_macs
+
+    expected = train_step_macs(run.net, (8, 8, 1), 16) * steps
+    assert record["measures"]["train_macs"]["value"] == expected
+
+
+def test_a_tuning_run_never_reads_test(run, executor, monkeypatch):
+    seen = []
+    real = execute.evaluate
+    monkeypatch.setattr(execute, "evaluate", lambda *a: seen.append(a[-1]) or real(*a))
+    record = executor.execute(run.at(0.1, TUNING_SEED, test=False))
+    assert seen == ["train", "val"]
+    assert "test_accuracy" not in record["metrics"]
+    assert executor.folder.read_predictions(record["key"]) == {}
+
+
+def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, executor, monkeypatch):
+    def fail(error):
+        def broken(*args, **kwargs):
+            raise error
+
+        monkeypatch.setattr(execute, "train", broken)
+        return executor.execute(run)
+
+    record = fail(RuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 5 bytes"))
+    assert record["status"] == "out_of_memory"
+    assert record["error"] == "out of memory with batch_size 16; try --batch_size=8"
+    record = fail(ZeroDivisionError("by nothing\nat all"))
+    assert record["status"] == "failed"
+    assert record["error"].startswith("ZeroDivisionError: by nothing (see ")
+    assert "Traceback" in (executor.folder.run_dir(run.key) / "error.txt").read_text()
+    assert executor.finished(run) is None  # It is tried again.
+    monkeypatch.undo()
+    assert executor.execute(run)["status"] == "done"
+    assert executor.finished(run)["status"] == "done"
+
+
+def test_a_diverged_run_is_recorded_and_not_tried_again(run, executor):
+    wild = run.at(1e3, 0)
+    wild = dataclasses.replace(wild, recipe=dataclasses.replace(wild.recipe, epochs=60, weight_decay=10.0))
+    record = executor.execute(wild)
+    assert record["status"] == "diverged"
+    assert "not finite" in record["error"]
+    assert executor.finished(wild)["status"] == "diverged"
+
+
+def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, executor, tmp_path):
+    whole = executor.execute(run)
+    curve = executor.folder.read_curve(run.key)
+    other = Folder(tmp_path / "other")
+    other.create(HEAD.json(["kernel"]))
+    stopping = dataclasses.replace(executor, folder=other, stop=lambda: True)
+    with pytest.raises(Stopped):
+        stopping.execute(run)
+    assert other.read_record(run.key)["status"] == "stopped"
+    other.append_curve(run.key, {"epoch": 2, "val_accuracy": 0.0})  # Of a lost epoch.
+    again = dataclasses.replace(executor, folder=other).execute(run)
+    assert again["metrics"] == whole["metrics"]
+    clean = lambda rows: [{k: v for k, v in r.items() if k != "seconds"} for r in rows]  # noqa: E731
+    assert clean(other.read_curve(run.key)) == clean(curve)
+
+
+def test_a_record_of_another_configuration_is_an_error_that_names_the_field(run, executor):
+    executor.execute(run)
+    record = executor.folder.read_record(run.key)
+    record["config"]["recipe"]["label_smoothing"] = 0.3
+    executor.folder.write_record(run.key, record)
+    with pytest.raises(UserError, match=r"recipe\.label_smoothing: 0\.3 → 0\.0"):
+        executor.finished(run)
+
+
+def test_a_study_tunes_replicates_and_trains_nothing_twice(run, executor):
+    other = dataclasses.replace(run, net=vary.kernel(run.net, 1), axes=(("kernel", 1),))
+    points = [Point(run, (0.01, 0.1), 2), Point(other, (0.01, 0.1), 2), Point(run, (0.01, 0.1), 2)]
+    reports, trained = [], []
+
+    def conductor():
+        counting = Counting(executor, trained)
+        return Conductor(counting, points, new_plan("python launch.py", {}, False),
+                         lambda: reports.append(1))  # fmt: skip
+
+    first = conductor()
+    assert len(first.waiting()) == 8  # The third point is the first again.
+    first.conduct(progress.Progress({}, 8, stream=io.StringIO()))
+    assert len(trained) == len(reports) == 8
+    assert trained[2].test  # Two rates, then the first replicate.
+    assert [r.seed for r in trained[-2:]] == [1, 1]
+    assert conductor().waiting() == []
+    first.write_plan()
+    study = executor.folder.load()
+    assert study.plan.points[0].runs == study.plan.points[2].runs
+    assert len(study.plan.points[0].runs) == 2
+
+
+@dataclasses.dataclass
+class Counting:
+    """An executor that notes what it trains."""
+
+    executor: Executor
+    trained: list
+
+    def __getattr__(self, name):
+        return getattr(self.executor, name)
+
+    def execute(self, run):
+        self.trained.append(run)
+        return self.executor.execute(run)
+
+
+@pytest.mark.parametrize("target", [0.3, 0.9, 2.7])
+def test_the_matched_width_is_the_nearest_there_is(target):
+    cost = lambda net: net[0] * net[1] * 9  # noqa: E731
+    build = lambda f: tuple(max(1, round(w * f)) for w in (8, 16))  # noqa: E731
+    wanted = int(target * cost((8, 16)))
+    net, ratio = budget.match_width(build, cost, wanted)
+    best = min((build(f) for f in np.geomspace(0.05, 10, 20_000)),
+               key=lambda n: abs(np.log(cost(n) / wanted)))  # fmt: skip
+    assert cost(net) == cost(best)
+    assert ratio == cost(net) / wanted
+
+
+def test_a_budget_that_no_width_meets_is_refused():
+    with pytest.raises(UserError, match="no width costs about 10"):
+        budget.match_width(lambda f: 1, lambda net: 1000, 10)
+
+
+def test_time_is_said_in_words():
+    said = [progress.duration(s) for s in (0.2, 45, 480, 12_000)]
+    assert said == ["1 s", "45 s", "8 min", "3 h 20 min"]
