@@ -217,7 +217,8 @@ def _find(data: Any, name: str, depth: int) -> float | None:
 
 
 def _text(v: Any) -> str:
-    return v[:_LONGEST] if isinstance(v, str) else ""
+    """Text that can be encoded (JSON may hold half a surrogate pair), and not too much of it."""
+    return v[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(v, str) else ""
 
 
 def _line(v: Any) -> str:
@@ -229,7 +230,7 @@ def _integer(v: Any) -> int:
 
 
 def _dict(v: Any) -> dict[str, Any]:
-    return {k[:_LONGEST]: x for k, x in v.items()} if isinstance(v, dict) else {}
+    return {_text(k): x for k, x in v.items()} if isinstance(v, dict) else {}
 
 
 def _list(v: Any) -> list[Any]:
