@@ -18,8 +18,20 @@ BASE = flags.DEFINE_integer(
 X = ("kernel_size", "filter size (pixels)")
 SERIES = "series"
 DEFAULTS = Defaults(
-    common={"learning_rates": "0.03,0.1,0.3", "epochs": 10},
-    quick={"kernel_sizes": "1,3,7", "learning_rates": "0.1", "epochs": 4, "seeds": 2},
+    common={
+        "learning_rates": "0.2,0.6,1.8",
+        "schedule": "onecycle(peak=0.15)",
+        "train_examples": 4000,
+        "epochs": 11,
+        "batch_size": 64,
+    },
+    quick={
+        "kernel_sizes": "1,3,7",
+        "learning_rates": "0.6",
+        "train_examples": 2000,
+        "epochs": 4,
+        "seeds": 2,
+    },
 )
 
 
