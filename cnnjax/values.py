@@ -51,7 +51,9 @@ def to_json(v: Any, defaults: bool = True) -> Any:
     """Plain JSON data; with `defaults=False` fields that hold their default are left out."""
     if is_value(v):
         kept = [f for f in fields(v) if defaults or not _is_default(f, getattr(v, f.name))]
-        return {"type": tag(type(v))} | {f.name: to_json(getattr(v, f.name), defaults) for f in kept}
+        return {"type": tag(type(v))} | {
+            f.name: to_json(getattr(v, f.name), defaults) for f in kept
+        }
     if isinstance(v, tuple | list):
         return [to_json(x, defaults) for x in v]
     if isinstance(v, bool | int | float | str) or v is None:
@@ -99,7 +101,9 @@ def parse(text: str, family: Mapping[str, type], kind: str) -> Any:
         if call.args:
             raise ValueError
     except (SyntaxError, ValueError, AttributeError):
-        raise UserError(f"can't read {kind} {text!r}: write {name} or {name}(field=value)") from None
+        raise UserError(
+            f"can't read {kind} {text!r}: write {name} or {name}(field=value)"
+        ) from None
     names = [f.name for f in fields(family[name])]
     for field in given:
         if field not in names:

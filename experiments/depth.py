@@ -13,9 +13,7 @@ DEPTHS = integers(FLAGS, "depths", "1,2,3", "blocks in each stage")
 BLOCKS = words(
     FLAGS, "blocks", "plain,residual", ("plain", "residual"), "with shortcuts, without, or both"
 )
-WIDTH = flags.DEFINE_float(
-    "width", 0.5, "factor on the net's channels", 0.001, flag_values=FLAGS
-)
+WIDTH = flags.DEFINE_float("width", 0.5, "factor on the net's channels", 0.001, flag_values=FLAGS)
 
 X = ("layers", "depth (layers with weights)")
 SERIES = "series"

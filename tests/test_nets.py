@@ -54,7 +54,9 @@ def test_any_axes_on_any_net_give_a_net_whose_cost_is_that_of_its_parameters(nam
     assert out.shape == (2, 7)
 
 
-@hypothesis.given(st.sampled_from(NAMES), st.sampled_from(sorted(set(settings) - {"width"})), st.data())
+@hypothesis.given(
+    st.sampled_from(NAMES), st.sampled_from(sorted(set(settings) - {"width"})), st.data()
+)
 def test_setting_an_axis_twice_is_setting_it_once(name, axis, data):
     first, second = data.draw(settings[axis]), data.draw(settings[axis])
     net = nets.get(name)
@@ -88,7 +90,9 @@ def test_the_plain_twin_is_the_residual_net_without_its_shortcuts():
     x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     residual, plain = nets.get("resnet20", depth=1), nets.get("plain20", depth=1)
     variables = jax.jit(residual.init)(jax.random.key(0), x)
-    assert not np.allclose(jax.jit(residual.apply)(variables, x), jax.jit(plain.apply)(variables, x))
+    assert not np.allclose(
+        jax.jit(residual.apply)(variables, x), jax.jit(plain.apply)(variables, x)
+    )
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6])

@@ -22,7 +22,10 @@ from cnnjax.train.recipe import make_recipe as make
         ({"dtype": "float16"}, "unknown dtype 'float16': did you mean 'bfloat16'"),
         ({"optimizer": "sdg"}, "unknown optimizer 'sdg': did you mean 'sgd'"),
         ({"optimizer": 3}, "optimizer: 3 is none of sgd, adamw"),
-        ({"lerning_rate": 0.1}, "unknown recipe field 'lerning_rate': did you mean 'learning_rate'"),
+        (
+            {"lerning_rate": 0.1},
+            "unknown recipe field 'lerning_rate': did you mean 'learning_rate'",
+        ),
     ],
 )
 def test_wrong_fields_are_named_with_their_range(given, message):
@@ -35,7 +38,9 @@ def test_names_and_numbers_are_read_as_values():
     assert recipe == Recipe(optimizer=AdamW(b1=0.8), schedule=Cosine(), learning_rate=1.0)
 
 
-@pytest.mark.parametrize("schedule", [cls() for cls in SCHEDULES.values()] + [Step(0.2), Constant(0.3)])
+@pytest.mark.parametrize(
+    "schedule", [cls() for cls in SCHEDULES.values()] + [Step(0.2), Constant(0.3)]
+)
 def test_a_schedule_stays_between_nothing_and_all(schedule):
     values = np.array([rate(schedule, jnp.float32(p)) for p in np.linspace(0, 1, 101)])
     assert values.min() >= -1e-6

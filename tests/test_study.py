@@ -48,8 +48,13 @@ def test_the_key_is_of_the_training_alone(run):
 def test_a_difference_of_configurations_is_named():
     old = {"recipe": {"epochs": 3, "old": 1}, "net": [1, 2]}
     assert difference(old, {"recipe": {"epochs": 3, "old": 1, "new": 0}, "net": [1, 2]}) is None
-    assert difference(old, {"recipe": {"epochs": 4, "old": 1}, "net": [1, 2]}) == "recipe.epochs: 3 → 4"
-    assert difference(old, {"recipe": {"epochs": 3}, "net": [1, 2]}) == "recipe.old: 1 → no such field"
+    assert (
+        difference(old, {"recipe": {"epochs": 4, "old": 1}, "net": [1, 2]})
+        == "recipe.epochs: 3 → 4"
+    )
+    assert (
+        difference(old, {"recipe": {"epochs": 3}, "net": [1, 2]}) == "recipe.old: 1 → no such field"
+    )
     assert difference(old, {"recipe": old["recipe"], "net": [1, 3]}) == "net[1]: 2 → 3"
 
 
@@ -61,7 +66,9 @@ def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
     assert [r.seed for r in point.replicates(0.1)] == [0, 1, 2]
 
     def records(*scores):
-        ended = [{"status": "done", "metrics": {"val_accuracy": a, "val_loss": l}} for a, l in scores]
+        ended = [
+            {"status": "done", "metrics": {"val_accuracy": a, "val_loss": l}} for a, l in scores
+        ]
         return {r.key: e for r, e in zip(point.tuning, ended, strict=True)}
 
     assert point.choose(records((0.5, 1), (0.9, 1), (0.8, 1))) == (0.1, [])
@@ -82,7 +89,9 @@ def test_a_run_leaves_everything_that_the_contract_names(run, executor):
     record = executor.execute(run)
     folder = executor.folder.run_dir(run.key)
     assert record["status"] == "done"
-    assert {"params", "macs", "activations", "receptive_field", "train_macs"} <= set(record["measures"])
+    assert {"params", "macs", "activations", "receptive_field", "train_macs"} <= set(
+        record["measures"]
+    )
     assert all(0 <= record["metrics"][f"{s}_accuracy"] <= 1 for s in ("train", "val", "test"))
     assert record["config"]["recipe"]["epochs"] == 2
     rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
@@ -133,7 +142,9 @@ def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, executor, 
 
 def test_a_diverged_run_is_recorded_and_not_tried_again(run, executor):
     wild = run.at(1e3, 0)
-    wild = dataclasses.replace(wild, recipe=dataclasses.replace(wild.recipe, epochs=60, weight_decay=10.0))
+    wild = dataclasses.replace(
+        wild, recipe=dataclasses.replace(wild.recipe, epochs=60, weight_decay=10.0)
+    )
     record = executor.execute(wild)
     assert record["status"] == "diverged"
     assert "not finite" in record["error"]

@@ -159,7 +159,9 @@ def test_a_damaged_checkpoint_is_not_loaded(tmp_path):
     assert checkpoint.restore(tmp_path / "c", tree) is None
     checkpoint.save(tmp_path / "c", tree)
     checkpoint.save(tmp_path / "c", {"w": jnp.arange(5.0) + 1})
-    np.testing.assert_array_equal(checkpoint.restore(tmp_path / "c", tree)["w"], jnp.arange(5.0) + 1)
+    np.testing.assert_array_equal(
+        checkpoint.restore(tmp_path / "c", tree)["w"], jnp.arange(5.0) + 1
+    )
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
     name = max(manifest, key=lambda n: (tmp_path / "c" / "arrays" / n).stat().st_size)
     path = tmp_path / "c" / "arrays" / name

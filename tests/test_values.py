@@ -9,7 +9,9 @@ from cnnjax.nets.layers import ACTIVATIONS, GroupNorm
 from cnnjax.train.recipe import SGD, Recipe
 
 
-@pytest.mark.parametrize("name", ["lenet5", "vgg16", "vgg4_slim", "resnet20", "plain56", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["lenet5", "vgg16", "vgg4_slim", "resnet20", "plain56", "resnet50"]
+)
 def test_a_net_survives_json(name):
     net = nets.get(name, norm=GroupNorm(4), activation="gelu")
     again = values.from_json(values.to_json(net))

@@ -23,7 +23,9 @@ def index(results: Path) -> str:
         except (OSError, ValueError, KeyError, TypeError):
             question = ""
         name = html.escape(page.parent.name, quote=True)
-        rows.append(f'<li><a href="/{name}/dashboard.html">{name}</a><br>{html.escape(str(question))}')
+        rows.append(
+            f'<li><a href="/{name}/dashboard.html">{name}</a><br>{html.escape(str(question))}'
+        )
     return _PAGE.format(rows="".join(rows) or "<li>No study has a dashboard yet.")
 
 

@@ -1,8 +1,8 @@
 """The architecture family. Each module here with a `NETS` table brings its nets by name."""
 
 import functools
-import inspect
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import Any

@@ -146,9 +146,7 @@ class GroupNorm:
 class Max:
     """The window's largest; padding never wins."""
 
-    def __call__(
-        self, x: jax.Array, ctx: Context, window: int, stride: int, pad: int
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, ctx: Context, window: int, stride: int, pad: int) -> jax.Array:
         if ctx.max_pool:
             return ctx.max_pool(x, window, stride, pad)
         return nn.max_pool(x, (window, window), (stride, stride), ((pad, pad), (pad, pad)))
@@ -158,9 +156,7 @@ class Max:
 class Average:
     """The window's mean, padding counted as in PyTorch's default."""
 
-    def __call__(
-        self, x: jax.Array, ctx: Context, window: int, stride: int, pad: int
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, ctx: Context, window: int, stride: int, pad: int) -> jax.Array:
         spatial = ((pad, pad), (pad, pad))
         total = nn.pooling.pool(x, 0.0, lax.add, (window, window), (stride, stride), spatial)
         return total * jnp.asarray(1 / window**2, x.dtype)

@@ -107,5 +107,3 @@ def new_plan(command: str, given: Mapping[str, Any], quick: bool) -> dict[str, A
         "quick": quick,
         "points": [],
     }
-
-

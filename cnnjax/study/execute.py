@@ -166,7 +166,9 @@ class Executor:
                 logits=logits,
                 **extra,
             )
-            save_model(self.folder.run_dir(run.key), model_of(run.net, run.recipe, source, outcome.state))
+            save_model(
+                self.folder.run_dir(run.key), model_of(run.net, run.recipe, source, outcome.state)
+            )
         return metrics
 
     def _failed(self, run: Run, e: Exception) -> dict[str, Any]:

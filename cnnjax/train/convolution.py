@@ -104,7 +104,9 @@ def max_pool(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:
 def _max_pool_xla(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:
     low = jnp.array(-jnp.inf, x.dtype)
     spatial = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-    return lax.reduce_window(x, low, lax.max, (1, window, window, 1), (1, stride, stride, 1), spatial)
+    return lax.reduce_window(
+        x, low, lax.max, (1, window, window, 1), (1, stride, stride, 1), spatial
+    )
 
 
 def _windows(x: jax.Array, window: int) -> jax.Array:
