@@ -48,7 +48,7 @@ class Trained:
         return self.model.variables
 
     def predict(self, images: Any, batch_size: int = 128) -> np.ndarray:
-        """Images as they come, uint8 or floats in [0, 1], [N, H, W, C] → probabilities [N, classes].
+        """Images [N, H, W, C] as they come, uint8 or in [0, 1] → probabilities [N, classes].
 
         Raises:
           UserError: images of another shape or range than the net was trained on.

@@ -1,4 +1,4 @@
-"""Frozen values: what nets, recipes and runs are made of. Printable, hashable, comparable, JSON-able.
+"""Frozen values: what nets, recipes and runs are made of; they print, hash, compare and serialise.
 
 A value's JSON carries its type as a tag. Its key is a hash of the canonical JSON in which fields
 that hold their default are left out, so that a field added later orphans no old result.

@@ -1,1 +1,1 @@
-"""The command line: menu, help, studies, the dashboard's server. Nothing imports it but launch.py."""
+"""The command line: menu, help, studies, the dashboard's server."""

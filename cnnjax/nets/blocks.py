@@ -1,4 +1,4 @@
-"""Blocks: frozen values that compute, called in a Linen scope of their own as block(x, ctx, stride).
+"""Blocks: frozen values that compute, called in a Linen scope of their own: block(x, ctx, stride).
 
 `features` are the channels that the width axis scales; `kernel` and `dilation` are declared
 spatial, so 1×1 projections, which have no field, stay as they are.
@@ -53,7 +53,7 @@ class NoShortcut:
 
 @value
 class PadShortcut:
-    """Option A of He et al. 2015, §3.3: subsample, and zeros for the new channels; no parameters."""
+    """Option A of He et al. 2015, §3.3: subsample, zeros for the new channels, no parameters."""
 
     def __call__(
         self, x: jax.Array, y: jax.Array, ctx: Context, stride: int, norm: Any

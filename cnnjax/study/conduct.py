@@ -28,7 +28,7 @@ class Conductor:
                 self.records[run.key] = record
 
     def all_runs(self) -> list[Run]:
-        """Every training that is known by now; a point still to be tuned stands at a middle rate."""
+        """Every training known by now; a point still to be tuned stands at a middle rate."""
         found: dict[str, Run] = {}
         for point in self.points:
             rate = self.chosen(point)[0]

@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def revision() -> str | None:
-    """The source's git revision, `+changes` where the checkout differs from it; None outside one."""
+    """The source's git revision, `+changes` where the checkout differs; None outside one."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:

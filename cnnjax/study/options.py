@@ -129,8 +129,8 @@ def _recipe_flag(values: flags.FlagValues, field: Any, defaults: Mapping[str, An
     if family := meta.get("family"):
         named = {cls: word for word, cls in family.items()}
         default = default if isinstance(default, str) else named[type(default)]
-        flags.DEFINE_string(name, default, f"{help}: {', '.join(family)}, or {default}(field=value)",
-                            flag_values=values)  # fmt: skip
+        help = f"{help}: {', '.join(family)}; fields as in {next(iter(family))}(field=value)"
+        flags.DEFINE_string(name, default, help, flag_values=values)
     elif choices := meta.get("choices"):
         flags.DEFINE_enum(name, default, choices, help, flag_values=values)
     else:

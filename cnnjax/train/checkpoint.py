@@ -19,7 +19,7 @@ from cnnjax.errors import UserError
 
 
 def save(path: Path, tree: Any) -> None:
-    """Write the arrays of `tree` to the folder `path`, replacing what is there, and its manifest."""
+    """Write the arrays of `tree` and their manifest to the folder `path`, replacing its content."""
     from orbax.checkpoint import v1 as ocp
 
     path = Path(path).absolute()

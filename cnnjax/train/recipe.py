@@ -1,4 +1,4 @@
-"""How a net is trained, as a value: optimizer, schedule, regularisation, precision, augmentation."""
+"""How a net is trained, as a value: optimizer, schedule, precision, augmentation, and so on."""
 
 import dataclasses
 import math
@@ -34,7 +34,7 @@ class Constant:
 
 @value
 class Cosine:
-    """Linear warm-up over a share of the steps, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
+    """Linear warm-up over a share of the steps, half a cosine to 0 (Loshchilov & Hutter 2017)."""
 
     warmup: float = 0.05
 
@@ -50,7 +50,7 @@ class Step:
 
 @value
 class OneCycle:
-    """Linear from 0.04 up to 1 at the share `peak` of the steps, then a cosine to 0 (Smith 2018)."""
+    """Linear from 0.04 to 1 at the share `peak` of the steps, then a cosine to 0 (Smith 2018)."""
 
     peak: float = 0.25
 
