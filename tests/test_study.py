@@ -67,7 +67,8 @@ def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
 
     def records(*scores):
         ended = [
-            {"status": "done", "metrics": {"val_accuracy": a, "val_loss": loss}} for a, loss in scores
+            {"status": "done", "metrics": {"val_accuracy": a, "val_loss": loss}}
+            for a, loss in scores
         ]
         return {r.key: e for r, e in zip(point.tuning, ended, strict=True)}
 
