@@ -199,7 +199,7 @@ def fails(name, match, **kwargs):
 def test_what_is_not_prepared_is_told_with_the_command(root):
     fails(
         "cifar10",
-        r"cifar10 is not prepared under .*: run pip install 'cnnjax\[tf\]' && python -c "
+        r"cifar10 is not prepared under .*: run pip install -e '\.\[tf\]' && python -c "
         r"\"import tensorflow_datasets as tfds; tfds.builder\('cifar10', "
         r"file_format='array_record'\).download_and_prepare\(\)\", or set TFDS_DATA_DIR",
     )

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,11 +275,16 @@ def test_still_improving_is_the_rise_over_the_last_fifth(values):
     rows = [{"epoch": i + 1, "val_accuracy": v} for i, v in enumerate(values)]
     rise = points._rise([rows, rows])
     fifth = max(1, round(len(values) / 5))
-    if len(values) < 2 * fifth:
+    if len(values) < 1 + fifth:
         assert rise is None
     else:
-        last, before = values[-fifth:], values[-2 * fifth : -fifth]
-        assert rise == pytest.approx(sum(last) / fifth - sum(before) / fifth, abs=1e-12)
+        assert rise == pytest.approx(values[-1] - values[-1 - fifth], abs=1e-12)
+
+
+def test_what_names_an_original_is_no_breakdown():
+    assert breakdown._identifies(np.arange(497.0))
+    assert not breakdown._identifies(np.arange(12.0).repeat(40))
+    assert not breakdown._identifies(np.linspace(0, 1, 497))
 
 
 def test_a_line_of_given_slope_rises_by_what_it_gains_in_a_fifth():

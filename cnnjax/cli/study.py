@@ -85,6 +85,7 @@ def _conductor(
         check_batch(point.run.recipe.batch_size, _train_examples(point.run), where)
     folder = Folder(Path(front.results) / found.name)
     words = [f"--experiment={front.experiment}", *(["--quick"] if front.quick else []), *argv]
+    words += [f"--results={front.results}"] if front["results"].present else []
     plan = new_plan(shlex.join(["python", "launch.py", *words]), found.given(), front.quick)
     executor = Executor(folder, where, found.name, quick=front.quick)
     if (folder.path / "study.json").exists() and not front.dry_run:

@@ -44,7 +44,7 @@ def _breakdown(
 ) -> Breakdown | None:
     everything = [data[name][0] for data in read.values() if name in data]
     edges = _edges(np.concatenate(everything))
-    if len(edges) < 2:
+    if len(edges) < 2 or _identifies(np.concatenate(everything)):
         return None
     shares = {}
     for place, row in enumerate(summary.rows):
@@ -58,6 +58,11 @@ def _breakdown(
         for place, table in shares.items()
     }
     return Breakdown(name.removeprefix(PREFIX).replace("_", " "), _names(edges), cells)
+
+
+def _identifies(values: np.ndarray) -> bool:
+    """Numbers that name things (which original an image shows) measure nothing to split by."""
+    return bool((values == np.round(values)).all()) and len(np.unique(values)) > 100
 
 
 def _edges(values: np.ndarray) -> list[tuple[float, float]]:

@@ -159,12 +159,12 @@ def curve_means(
 
 
 def _rise(curves: Sequence[Sequence[Mapping[str, float | None]]]) -> float | None:
-    """Mean validation accuracy of the last fifth of the epochs less that of the fifth before."""
+    """Mean validation accuracy at the end less that a fifth of the epochs before."""
     means = [v for _, v in curve_means(curves)]
     fifth = max(1, round(len(means) / 5))
-    if len(means) < 2 * fifth:
+    if len(means) < 1 + fifth:
         return None
-    return (sum(means[-fifth:]) - sum(means[-2 * fifth : -fifth])) / fifth
+    return means[-1] - means[-1 - fifth]
 
 
 def _rates(tune: Sequence[Record]) -> tuple[tuple[float, float], ...]:

@@ -194,7 +194,7 @@ def _not_prepared(name: str, base: str, config: str | None, version: str | None)
 def _command(base: str, config: str | None, version: str | None) -> str:
     full = base + (f"/{config}" if config else "") + (f":{version}" if version else "")
     made = f"tfds.builder('{full}', file_format='array_record').download_and_prepare()"
-    return f"pip install 'cnnjax[tf]' && python -c \"import tensorflow_datasets as tfds; {made}\""
+    return f"pip install -e '.[tf]' && python -c \"import tensorflow_datasets as tfds; {made}\""
 
 
 def _unknown(name: str) -> UserError:

@@ -52,8 +52,8 @@ def curves(s: Summary) -> Chart | None:
         name="curves",
         title="Learning curves",
         caption="Validation accuracy by epoch: thin lines are seeds, bold ones their mean. "
-        f"▲ still improving: the last fifth of the epochs lies over {100 * RISING:g} point above "
-        f"the fifth before.{running}",
+        f"▲ still improving: over {100 * RISING:g} point gained in the last fifth of the epochs."
+        f"{running}",
         alt="Learning curves. Still improving at the end: " + (words.listed(rising) or "none"),
         views=tuple(views),
         legend=legend(keys),
