@@ -7,7 +7,7 @@ dilated d times, filters of 2d + 1 pixels, or d layers of 3×3 filters (Simonyan
 
 from absl import flags
 
-from cnnjax.study.options import Defaults, integers, words
+from cnnjax.study.options import QUICK, SMALL, Defaults, integers, words
 
 WAYS = ("dilated", "larger", "stacked")
 FLAGS = flags.FlagValues()
@@ -16,10 +16,7 @@ WAY = words(FLAGS, "ways", ",".join(WAYS), WAYS, "which of the three ways")
 
 X = ("receptive_field", "receptive field (pixels)")
 SERIES = "series"
-DEFAULTS = Defaults(
-    common={"learning_rates": "0.03,0.1,0.3"},
-    quick={"dilations": "1,2", "learning_rates": "0.1", "epochs": 4, "seeds": 2},
-)
+DEFAULTS = Defaults(common=SMALL, quick=QUICK | {"dilations": "1,2"})
 
 
 def runs(setting):

@@ -7,7 +7,7 @@ every net costs what the base net does, and what remains is the filter's own doi
 
 from absl import flags
 
-from cnnjax.study.options import Defaults, integers
+from cnnjax.study.options import QUICK, SMALL, Defaults, integers
 
 FLAGS = flags.FlagValues()
 KERNEL_SIZES = integers(FLAGS, "kernel_sizes", "1,3,5,7", "filter sizes in pixels")
@@ -17,22 +17,7 @@ BASE = flags.DEFINE_integer(
 
 X = ("kernel_size", "filter size (pixels)")
 SERIES = "series"
-DEFAULTS = Defaults(
-    common={
-        "learning_rates": "0.2,0.6,1.8",
-        "schedule": "onecycle(peak=0.15)",
-        "train_examples": 4000,
-        "epochs": 11,
-        "batch_size": 64,
-    },
-    quick={
-        "kernel_sizes": "1,3,7",
-        "learning_rates": "0.6",
-        "train_examples": 2000,
-        "epochs": 4,
-        "seeds": 2,
-    },
-)
+DEFAULTS = Defaults(common=SMALL, quick=QUICK | {"kernel_sizes": "1,3,7"})
 
 
 def runs(setting):

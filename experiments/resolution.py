@@ -8,16 +8,13 @@ import dataclasses
 
 from absl import flags
 
-from cnnjax.study.options import Defaults, integers
+from cnnjax.study.options import QUICK, SMALL, Defaults, integers
 
 FLAGS = flags.FlagValues()
 RESOLUTIONS = integers(FLAGS, "resolutions", "16,24,32,48", "image sides in pixels", low=8)
 
 X = ("resolution", "input resolution (pixels)")
-DEFAULTS = Defaults(
-    common={"learning_rates": "0.03,0.1,0.3"},
-    quick={"resolutions": "16,32", "learning_rates": "0.1", "epochs": 4, "seeds": 2},
-)
+DEFAULTS = Defaults(common=SMALL, quick=QUICK | {"resolutions": "16,32"})
 
 
 def runs(setting):

@@ -86,6 +86,17 @@ class Defaults:
     quick: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+# A budget in which the default net's curves flatten, and a study takes minutes on two cores.
+SMALL = {
+    "learning_rates": "0.2,0.6,1.8",
+    "schedule": "onecycle(peak=0.15)",
+    "train_examples": 4000,
+    "epochs": 11,
+    "batch_size": 64,
+}
+QUICK = {"learning_rates": "0.6", "train_examples": 2000, "epochs": 4, "seeds": 2}
+
+
 def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -> dict[str, str]:
     """Define the common flags with an experiment's defaults; returns the group of each.
 
