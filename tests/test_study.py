@@ -200,6 +200,18 @@ def test_a_study_tunes_replicates_and_trains_nothing_twice(run, executor):
     assert len(study.plan.points[0].runs) == 2
 
 
+def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, executor):
+    points = [Point(run, (1e-6, 2e-6, 0.1), 2)]
+
+    def conductor():
+        return Conductor(executor, points, new_plan("python launch.py", {}, False), lambda: None)
+
+    first = conductor()
+    first.conduct(progress.Progress({}, 5, stream=io.StringIO()))
+    assert first.chosen(points[0])[0] != 2e-6  # Not the middle one, which plans assume at first.
+    assert conductor().waiting() == []
+
+
 @dataclasses.dataclass
 class Counting:
     """An executor that notes what it trains."""

@@ -23,9 +23,10 @@ class Conductor:
 
     def __post_init__(self) -> None:
         self.records: dict[str, Mapping[str, Any]] = {}
-        for run in self.all_runs():
-            if record := self.executor.finished(run):
-                self.records[run.key] = record
+        for _ in ("tuning", "replicates"):  # Which replicates there are follows from the tuning.
+            for run in self.all_runs():
+                if record := self.executor.finished(run):
+                    self.records[run.key] = record
 
     def all_runs(self) -> list[Run]:
         """Every training known by now; a point still to be tuned stands at a middle rate."""
