@@ -39,7 +39,8 @@ def test_names_and_numbers_are_read_as_values():
 
 
 @pytest.mark.parametrize(
-    "schedule", [cls() for cls in SCHEDULES.values()] + [Step(0.2), Constant(0.3)]
+    "schedule",
+    [cls() for cls in SCHEDULES.values()] + [Step(0.2), Constant(0.3), OneCycle(0.1, 0.3)],
 )
 def test_a_schedule_stays_between_nothing_and_all(schedule):
     values = np.array([rate(schedule, jnp.float32(p)) for p in np.linspace(0, 1, 101)])
@@ -52,6 +53,9 @@ def test_schedules_at_the_places_that_define_them():
     at = lambda s, p: float(rate(s, jnp.float32(p)))  # noqa: E731
     assert at(OneCycle(0.25), 0.25) == pytest.approx(1)
     assert at(OneCycle(0.25), 1) == pytest.approx(0, abs=1e-6)
+    assert at(OneCycle(0.25, 0.2), 0.8) == pytest.approx(0.04)
+    assert at(OneCycle(0.25, 0.2), 0.9) == pytest.approx(0.02)
+    assert at(OneCycle(0.25, 0.2), 0.25) == pytest.approx(1)
     assert at(Cosine(0.0), 0.5) == pytest.approx(0.5)
     assert at(Cosine(0.1), 0.05) == pytest.approx(0.5)
     assert [at(Step(), p) for p in (0.4, 0.6, 0.9)] == pytest.approx([1, 0.1, 0.01])

@@ -29,6 +29,7 @@ class Experiment:
     module: ModuleType
     values: flags.FlagValues
     groups: dict[str, str]
+    quick: bool = False
 
     @property
     def question(self) -> str:
@@ -73,7 +74,7 @@ def load(name: str, folder: Path, argv: Sequence[str], quick: bool = False) -> E
     if rest[1:]:
         raise UserError(f"{rest[1]!r} is no flag: flags begin with --")
     module.FLAGS.mark_as_parsed()
-    return Experiment(path.stem, module, values, groups)
+    return Experiment(path.stem, module, values, groups, quick)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,7 @@ def setting(experiment: Experiment) -> Setting:
     v = experiment.values
     given = {f.name: v[f.name].value for f in fields(Recipe)}
     given["learning_rate"] = v.learning_rate or v.learning_rates[0]
-    dataset = Dataset(v.dataset, v.size, v.resolution, v.train_examples)
+    dataset = Dataset(v.dataset, v.size, v.resolution, _train_examples(experiment))
     outline = check(dataset)
     return Setting(
         net_name=v.net,
@@ -162,6 +163,21 @@ def setting(experiment: Experiment) -> Setting:
         image_shape=tuple(outline.info.image_shape),
         classes=outline.info.classes,
     )
+
+
+def _train_examples(experiment: Experiment) -> int | None:
+    """An experiment's own default is made for the default dataset; on another it trains on all,
+    and a quick look on as many as there are.
+    """
+    from cnnjax.data import Dataset, check
+
+    v = experiment.values
+    if v.train_examples is None or v["train_examples"].present:
+        return v.train_examples
+    if v["dataset"].present and not experiment.quick:
+        return None
+    there = check(Dataset(v.dataset, v.size)).train
+    return v.train_examples if v.train_examples < there else None
 
 
 def points(experiment: Experiment) -> list[Any]:

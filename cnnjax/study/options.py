@@ -89,7 +89,7 @@ class Defaults:
 # A budget in which the default net's curves flatten, and a study takes minutes on two cores.
 SMALL = {
     "learning_rates": "0.1,0.3,0.9",
-    "schedule": "onecycle(peak=0.1)",
+    "schedule": "onecycle(peak=0.1, tail=0.2)",
     "train_examples": 4000,
     "epochs": 10,
     "batch_size": 32,
@@ -122,7 +122,13 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
         "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
     add("data", whole, "size", 32, "canvas side in pixels of generated datasets")
     add("data", whole, "resolution", None, "resize images to this side in pixels")
-    add("data", whole, "train_examples", None, "train on so many images only")
+    add(
+        "data",
+        whole,
+        "train_examples",
+        None,
+        "train on so many images only (an experiment's default holds for its default dataset)",
+    )
     for field in dataclasses.fields(recipe):
         if field.name != "learning_rate":
             _recipe_flag(values, field, defaults)

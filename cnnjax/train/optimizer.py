@@ -24,8 +24,12 @@ def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> 
     """The schedule's multiplier in [0, 1] after a share `progress` of all steps."""
     if isinstance(schedule, OneCycle):
         up = 0.04 + 0.96 * progress / schedule.peak
-        down = (progress - schedule.peak) / (1 - schedule.peak)
-        return jnp.where(progress < schedule.peak, up, 0.5 + 0.5 * jnp.cos(jnp.pi * down))
+        low, end = (0.04, 1 - schedule.tail) if schedule.tail else (0.0, 1.0)
+        down = jnp.minimum(progress - schedule.peak, end - schedule.peak) / (end - schedule.peak)
+        cosine = low + (1 - low) * (0.5 + 0.5 * jnp.cos(jnp.pi * down))
+        tail = low * (1 - progress) / max(schedule.tail, 1e-9)
+        after = jnp.where(progress < end, cosine, tail)
+        return jnp.where(progress < schedule.peak, up, after)
     warmup = jnp.minimum(1.0, progress / schedule.warmup) if schedule.warmup else 1.0
     if isinstance(schedule, Cosine):
         after = jnp.maximum(progress - schedule.warmup, 0) / (1 - schedule.warmup)

@@ -50,9 +50,14 @@ class Step:
 
 @value
 class OneCycle:
-    """Linear from 0.04 to 1 at the share `peak` of the steps, then a cosine to 0 (Smith 2018)."""
+    """Linear from 0.04 to 1 at the share `peak` of the steps, then a cosine to 0 (Smith 2018).
+
+    With a `tail` the cosine ends at 0.04 and that share of the steps goes on from there to 0: the
+    annihilation phase of the paper's §4, in which curves flatten.
+    """
 
     peak: float = 0.25
+    tail: float = 0.0
 
 
 OPTIMIZERS = {"sgd": SGD, "adamw": AdamW}
