@@ -88,13 +88,13 @@ class Defaults:
 
 # A budget in which the default net's curves flatten, and a study takes minutes on two cores.
 SMALL = {
-    "learning_rates": "0.1,0.3,0.9",
+    "learning_rates": "0.1,0.2,0.4",
     "schedule": "onecycle(peak=0.1, tail=0.2)",
     "train_examples": 4000,
-    "epochs": 10,
+    "epochs": 11,
     "batch_size": 32,
 }
-QUICK = {"learning_rates": "0.3", "train_examples": 2000, "epochs": 4, "seeds": 2}
+QUICK = {"learning_rates": "0.2", "train_examples": 2000, "epochs": 4, "seeds": 2}
 
 
 def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -> dict[str, str]:
