@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import values
@@ -59,7 +60,9 @@ def load_model(folder: Path) -> Model:
         about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
         net = values.from_json(about.pop("net"))
         shape = about["image_shape"]
-        like = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), float))
+        like = jax.eval_shape(
+            net.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        )
         place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         like = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), dict(like)
