@@ -1,5 +1,6 @@
 """A user's own experiment or net: a module by import path, or a file by its path."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -23,7 +24,11 @@ def load_module(where: str) -> ModuleType:
             raise UserError(f"there is no file {where}")
         if (loaded := sys.modules.get(path.stem)) and getattr(loaded, "__file__", "") == str(path):
             return loaded
-        name = path.stem if path.stem not in sys.modules else f"{path.stem}_{abs(hash(path))}"
+        # A taken name gets a digest that stays: types are known by their module's name.
+        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+        name = f"{path.stem}_{digest}" if path.stem in sys.modules else path.stem
+        if name in sys.modules:
+            return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # Before running it: dataclasses look their module up there.

@@ -121,12 +121,11 @@ def _is_default(field: dataclasses.Field, v: Any) -> bool:
 
 def _resolve(name: str) -> type:
     if name not in _types and ":" in name:
-        module, _, attribute = name.partition(":")
+        module = name.partition(":")[0]
         try:
             importlib.import_module(module)  # Registers what it defines.
         except ImportError as e:
             raise UserError(f"the type {name!r} needs the module {module!r}: {e}") from None
-        del attribute
     if name not in _types:
         raise unknown("type", name, _types)
     return _types[name]

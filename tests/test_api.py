@@ -1,5 +1,6 @@
 """The library's front door."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -29,6 +30,17 @@ def test_a_saved_net_predicts_the_same(trained, data, tmp_path):
     np.testing.assert_allclose(
         trained.predict(images / 255), trained.predict(images, batch_size=7), rtol=1e-4, atol=1e-6
     )
+
+
+def test_float64_weights_are_saved_and_loaded_whole(data, tmp_path):
+    images = load(Dataset(data)).test.images
+    exact = cnnjax.fit(small_net(), data, epochs=1, batch_size=16, devices=1, dtype="float64")
+    exact.save(tmp_path / "net")
+    again = cnnjax.load(tmp_path / "net")
+    for a, b in zip(*map(jax.tree.leaves, (exact.variables, again.variables)), strict=True):
+        assert a.dtype == b.dtype == np.float64
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(again.predict(images), exact.predict(images))
 
 
 def test_evaluation_agrees_with_prediction(trained, data):

@@ -128,7 +128,10 @@ def test_the_dashboard_is_served_on_loopback_and_nothing_outside_it(tmp_path):
         host, port = running.server_address
         assert host == "127.0.0.1"
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        get = lambda path: urllib.request.urlopen(f"http://{host}:{port}{path}").read().decode()  # noqa: E731
+
+        def get(path):
+            return urllib.request.urlopen(f"http://{host}:{port}{path}").read().decode()
+
         assert "Is &lt;wide&gt; good?" in get("/")
         assert get("/width/dashboard.html") == "the page"
         for path in ("/../secret", "/width/link", "/%2e%2e/secret"):

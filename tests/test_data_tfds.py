@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Images whose level tells their label, in the shape and splits that a test asks for."""
 
     VERSION = tfds.core.Version("1.2.0")
-    url_infos = {}  # noqa: RUF012
+    url_infos: ClassVar[dict] = {}
 
     def __init__(self, shape=(6, 5, 3), splits=None, features=None, labels=None, **kwargs):
         self._shape, self._splits, self._given = shape, splits or {}, features

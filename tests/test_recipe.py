@@ -50,7 +50,9 @@ def test_a_schedule_stays_between_nothing_and_all(schedule):
 
 
 def test_schedules_at_the_places_that_define_them():
-    at = lambda s, p: float(rate(s, jnp.float32(p)))  # noqa: E731
+    def at(schedule, progress):
+        return float(rate(schedule, jnp.float32(progress)))
+
     assert at(OneCycle(0.25), 0.25) == pytest.approx(1)
     assert at(OneCycle(0.25), 1) == pytest.approx(0, abs=1e-6)
     assert at(OneCycle(0.25, 0.2), 0.8) == pytest.approx(0.04)

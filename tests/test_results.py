@@ -343,8 +343,8 @@ def test_any_json_reads_or_is_named(tmp_path_factory, data):
 
 @pytest.mark.parametrize("plan", [None, {}, {"points": [3]}, {"points": [{"runs": 1}]}])
 def test_a_bad_plan_is_named(folder, plan):
-    folder.add_plan({"points": [{"net": "a", "runs": [KEY], "axes": {"kernel_size": 3}}]})
-    folder.add_plan(plan)
+    good = {"points": [{"net": "a", "runs": [KEY], "axes": {"kernel_size": 3}}]}
+    folder.write_study({**folder.read_study(), "plans": [good, plan]})
     study = folder.load()
     assert study.plan.points[0].runs == (KEY,)
     assert "plan 2 is left out" in study.warnings[0]

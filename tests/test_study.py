@@ -164,7 +164,10 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, executor, tmp
     other.append_curve(run.key, {"epoch": 2, "val_accuracy": 0.0})  # Of a lost epoch.
     again = dataclasses.replace(executor, folder=other).execute(run)
     assert again["metrics"] == whole["metrics"]
-    clean = lambda rows: [{k: v for k, v in r.items() if k != "seconds"} for r in rows]  # noqa: E731
+
+    def clean(rows):
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in rows]
+
     assert clean(other.read_curve(run.key)) == clean(curve)
 
 
@@ -229,8 +232,12 @@ class Counting:
 
 @pytest.mark.parametrize("target", [0.3, 0.9, 2.7])
 def test_the_matched_width_is_the_nearest_there_is(target):
-    cost = lambda net: net[0] * net[1] * 9  # noqa: E731
-    build = lambda f: tuple(max(1, round(w * f)) for w in (8, 16))  # noqa: E731
+    def cost(net):
+        return net[0] * net[1] * 9
+
+    def build(f):
+        return tuple(max(1, round(w * f)) for w in (8, 16))
+
     wanted = int(target * cost((8, 16)))
     net, ratio = budget.match_width(build, cost, wanted)
     best = min((build(f) for f in np.geomspace(0.05, 10, 20_000)),

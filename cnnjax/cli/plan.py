@@ -1,30 +1,29 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
-from collections.abc import Sequence
-
 from cnnjax import compute, data
 from cnnjax.study import stats
-from cnnjax.study.plan import Point
+from cnnjax.study.conduct import Conductor
+from cnnjax.study.plan import axes_of
 from cnnjax.study.progress import duration
 
 
-def plan_table(points: Sequence[Point], predicted: dict[str, float]) -> str:
+def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
     """A row a point, the time it all takes, and the smallest difference it could show."""
-    rows = [["net", *_axes(points), "params", "MACs", "activations", "field", "runs", "time"]]
+    points = conductor.points
+    names = axes_of(points)
+    rows = [["net", *names, "params", "MACs", "activations", "field", "runs", "time"]]
     notes = []
     for point in points:
         shape = data.check(point.run.dataset).info.image_shape
         costs = compute.measure(point.run.net, shape)
-        rates = sorted(point.rates)
-        middle = rates[len(rates) // 2]
-        runs = [*point.tuning, *point.replicates(middle)]
+        runs = conductor.runs_of(point)
         seconds = sum(predicted.get(run.key, 0.0) for run in runs)
         waiting = sum(run.key in predicted for run in runs)
         axes = dict(point.run.axes)
         rows.append(
             [
                 point.run.label,
-                *(str(axes.get(name, "")) for name in _axes(points)),
+                *(str(axes.get(name, "")) for name in names),
                 *(f"{costs[m]:,}" for m in ("params", "macs", "activations")),
                 str(costs["receptive_field"]),
                 f"{waiting} of {len(runs)}",
@@ -52,10 +51,6 @@ def _power(seeds: int, groups: int) -> str:
         f"With {seeds} seeds a difference is found, four times in five, from {least:.1f} times the "
         f"seeds' standard deviation on (at 1 point between seeds: {least:.1f} points)."
     )
-
-
-def _axes(points: Sequence[Point]) -> list[str]:
-    return list(dict.fromkeys(name for point in points for name, _ in point.run.axes))
 
 
 def _aligned(rows: list[list[str]]) -> str:

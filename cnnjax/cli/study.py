@@ -27,13 +27,12 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
     if front.dry_run:
         from cnnjax.cli.plan import plan_table
 
-        print(plan_table(points, predicted))
+        print(plan_table(conductor, predicted))
         return 0
 
     from cnnjax.report import answer, write
 
     folder = conductor.executor.folder
-    folder.create(_head(found).json(_axes(points)))
     conductor.write_plan()
     page = folder.path / "dashboard.html"
     total = len(predicted)
@@ -76,11 +75,11 @@ def _conductor(
 ) -> Any:
     from cnnjax.study.conduct import Conductor, new_plan
     from cnnjax.study.execute import Executor
+    from cnnjax.study.plan import axes_of
     from cnnjax.study.results import Folder
-    from cnnjax.train import devices
-    from cnnjax.train.devices import check_batch
+    from cnnjax.train.devices import check_batch, local
 
-    where = devices.local(found.values.parallel, found.values.devices)
+    where = local(found.values.parallel, found.values.devices)
     for point in points:
         check_batch(point.run.recipe.batch_size, _train_examples(point.run), where)
     folder = Folder(Path(front.results) / found.name)
@@ -88,8 +87,8 @@ def _conductor(
     words += [f"--results={front.results}"] if front["results"].present else []
     plan = new_plan(shlex.join(["python", "launch.py", *words]), found.given(), front.quick)
     executor = Executor(folder, where, found.name, quick=front.quick)
-    if (folder.path / "study.json").exists() and not front.dry_run:
-        folder.create(_head(found).json(_axes(points)))  # Refuses another study's folder.
+    if not front.dry_run:
+        folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
     def report() -> None:
         from cnnjax.report import write
@@ -137,10 +136,6 @@ def _head(found: Any) -> Any:
     module = found.module
     x, series = getattr(module, "X", None), getattr(module, "SERIES", None)
     return Head(found.name, found.question, x, series)
-
-
-def _axes(points: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(name for point in points for name, _ in point.run.axes))
 
 
 def _train_examples(run: Any) -> int:

@@ -19,7 +19,7 @@ def flow(eqn: JaxprEqn, states: Sequence[State]) -> list[State]:
     """The states of an equation's outputs from those of its inputs.
 
     Raises:
-      NotImplementedError: a primitive through which the receptive field can't be followed, named.
+      Unfollowed: a primitive through which the receptive field can't be followed, named.
     """
     fields = [s if isinstance(s, Field) else None for s in states]
     name = eqn.primitive.name

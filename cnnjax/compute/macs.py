@@ -28,6 +28,6 @@ def count_macs(program: ClosedJaxpr) -> int:
     Scanned bodies count as often as they run; of a conditional's branches the dearest counts.
 
     Raises:
-      NotImplementedError: operations inside a while loop, whose rounds aren't known.
+      Unfollowed: operations inside a while loop, whose rounds aren't known.
     """
     return total_macs(walk(program, [DATA] * len(program.in_avals))[1])

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final, Literal
 
+from cnnjax.errors import UserError
+
 DATA: Final = "data"
 PATTERN: Final = "pattern"
 
@@ -123,8 +125,12 @@ def _join_axes(a: Axis, b: Axis, shape: Sequence[int], where: str) -> Axis:
     return Axis(dim, max(a.stride, b.stride), min(a.low, b.low), max(a.high, b.high))
 
 
-def unfollowed(primitive: str, why: str) -> NotImplementedError:
-    return NotImplementedError(
+class Unfollowed(UserError, NotImplementedError):
+    """A net of the user's own does what no rule here covers: told in a line, like a mistake."""
+
+
+def unfollowed(primitive: str, why: str) -> Unfollowed:
+    return Unfollowed(
         f"the receptive field can't be followed through the primitive {primitive!r}: {why}; "
         "give it a rule in cnnjax/compute/flow.py"
     )

@@ -79,7 +79,7 @@ def trace(net: "nn.Module", input_shape: Sequence[int]) -> Trace:
 
     Raises:
       UserError: an input shape that is not (H, W, C), or too small for the net.
-      NotImplementedError: a primitive that the receptive field can't be followed through.
+      Unfollowed: a primitive that the receptive field can't be followed through.
     """
     shape = checked_shape(input_shape)
     return (_cached if is_hashable(net) else _trace)(net, shape)

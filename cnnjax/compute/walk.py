@@ -7,7 +7,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from cnnjax.compute import operations
 from cnnjax.compute.flow import flow
-from cnnjax.compute.spatial import DATA, PATTERN, State, join, stack, unstack
+from cnnjax.compute.spatial import DATA, PATTERN, State, Unfollowed, join, stack, unstack
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def walk(program: ClosedJaxpr, inputs: Sequence[State]) -> Walked:
     """The states of the program's outputs and the steps that lead to them; dead code is left out.
 
     Raises:
-      NotImplementedError: a primitive that can't be followed, or operations inside a loop
+      Unfollowed: a primitive that can't be followed, or operations inside a loop
         whose number of rounds is not known before it runs.
     """
     return _walk(program, inputs, (), [True] * len(program.out_avals))
@@ -168,12 +168,12 @@ def _while(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...]) -> Walked:
     for _ in range(8):
         outs, steps = _walk(p["body_jaxpr"], [*consts, *carry], scope, [True] * len(shapes))
         if any(step.is_operation for step in steps):
-            raise NotImplementedError("can't count a 'while' loop's operations: use a scan")
+            raise Unfollowed("can't count a 'while' loop's operations: use a scan")
         pairs = zip(carry, outs, shapes, strict=True)
         before, carry = carry, [join((a, b), shape, "while") for a, b, shape in pairs]
         if carry == before:
             return carry, steps
-    raise NotImplementedError("can't follow the receptive field through a 'while' loop: use a scan")
+    raise Unfollowed("can't follow the receptive field through a 'while' loop: use a scan")
 
 
 def _cond(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...], used: list[bool]) -> Walked:

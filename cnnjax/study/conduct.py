@@ -30,13 +30,12 @@ class Conductor:
 
     def all_runs(self) -> list[Run]:
         """Every training known by now; a point still to be tuned stands at a middle rate."""
-        found: dict[str, Run] = {}
-        for point in self.points:
-            rate = self.chosen(point)[0]
-            middle = sorted(point.rates)[len(point.rates) // 2] if rate is None else rate
-            for run in (*point.tuning, *point.replicates(middle)):
-                found.setdefault(run.key, run)
-        return list(found.values())
+        runs = [run for point in self.points for run in self.runs_of(point)]
+        return list({run.key: run for run in reversed(runs)}.values())[::-1]
+
+    def runs_of(self, point: Point) -> list[Run]:
+        """The point's trainings, as far as they are known."""
+        return point.runs(self.chosen(point)[0])
 
     def chosen(self, point: Point) -> tuple[float | None, list[str]]:
         """The point's rate and notes; None while its tuning is not complete."""
@@ -55,10 +54,7 @@ class Conductor:
     def write_plan(self) -> None:
         """study.json's latest plan, as far as it is known."""
         self.plan["points"] = [describe(p, *self.chosen(p)) for p in self.points]
-        folder = self.executor.folder
-        study = folder.read_study()
-        plans = [p for p in study.get("plans", []) if p.get("id") != self.plan["id"]]
-        folder.write_study({**study, "plans": [*plans, self.plan]})
+        self.executor.folder.add_plan(self.plan)
 
     def conduct(self, progress: Progress) -> None:
         """Point by point the tuning and the first replicate, then the other seeds of all points.

@@ -10,7 +10,8 @@ from cnnjax.study.run import TUNING_SEED, Run
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One net of a study, tried at `rates` (none: at its recipe's) and replicated `seeds` times."""
+    """One net of a study, tried at `rates`, of which there is one or more, and replicated `seeds`
+    times at the best."""
 
     run: Run
     rates: tuple[float, ...]
@@ -27,6 +28,11 @@ class Point:
         """The runs whose test accuracy counts, at fresh seeds."""
         return [self.run.at(rate, seed) for seed in range(self.seeds)]
 
+    def runs(self, rate: float | None) -> list[Run]:
+        """Tuning and replicates; while no rate is chosen, the replicates of the middle one."""
+        middle = sorted(self.rates)[len(self.rates) // 2]
+        return [*self.tuning, *self.replicates(middle if rate is None else rate)]
+
     def choose(self, records: Mapping[str, Mapping[str, Any]]) -> tuple[float, list[str]]:
         """The rate with the best validation accuracy (then the lower loss), and what to note.
 
@@ -34,7 +40,7 @@ class Point:
         """
         tuning = self.tuning
         if not tuning:
-            return self.rates[0] if self.rates else self.run.recipe.learning_rate, []
+            return self.rates[0], []
         scores = {r.recipe.learning_rate: _score(records.get(r.key)) for r in tuning}
         best = max(scores, key=lambda rate: scores[rate])
         if scores[best][0] == -math.inf:
@@ -48,6 +54,11 @@ def _score(record: Mapping[str, Any] | None) -> tuple[float, float]:
         return -math.inf, -math.inf
     metrics = record["metrics"]
     return metrics["val_accuracy"], -metrics["val_loss"]
+
+
+def axes_of(points: Sequence[Point]) -> list[str]:
+    """The names of the study's axes, in the order in which they first stand."""
+    return list(dict.fromkeys(name for point in points for name, _ in point.run.axes))
 
 
 @dataclasses.dataclass(frozen=True)

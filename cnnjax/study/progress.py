@@ -24,7 +24,7 @@ class Progress:
         from rich.progress import Progress as Bars
 
         self.console = Console(file=stream or sys.stdout, highlight=False)
-        self.predicted, self.total = predicted, total
+        self.total = total
         self.done, self.spent, self.expected = 0, 0.0, 0.0
         self.left = dict(predicted)
         self.bars = None

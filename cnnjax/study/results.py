@@ -94,9 +94,15 @@ class Folder:
         return data
 
     def add_plan(self, plan: Mapping[str, Any]) -> None:
-        """Append a plan to study.json."""
+        """Append a plan to study.json, in place of what it held of the plan with the same `id`."""
         data = self.read_study()
-        self.write_study({**data, "plans": [*data.get("plans", []), plan]})
+        same = plan.get("id")
+        kept = [
+            p
+            for p in data.get("plans", [])
+            if same is None or not isinstance(p, Mapping) or p.get("id") != same
+        ]
+        self.write_study({**data, "plans": [*kept, plan]})
 
     # One run
 

@@ -176,6 +176,9 @@ def _brown_forsythe(groups: Sequence[np.ndarray]) -> float | None:
     if len(groups) < 2:
         return None
     z = [np.abs(g - np.median(g)) for g in groups]
+    # The ratio has no scale, but squares of tiny distances underflow: a power of two is exact.
+    exponent = int(np.frexp(max(float(g.max()) for g in z))[1])
+    z = [np.ldexp(g, -exponent) for g in z]
     n, k = sum(len(g) for g in z), len(z)
     grand = np.concatenate(z).mean()
     between = sum(len(g) * (g.mean() - grand) ** 2 for g in z) / (k - 1)

@@ -142,12 +142,12 @@ def evaluate(
 
 
 def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
-    loss, correct, count = (float(x) for x in sums)
+    count = float(sums.count)
     progress = jnp.float32(step / task.steps)
     return {
         "epoch": step // (task.steps // task.recipe.epochs),
         "step": step,
-        "train_loss": loss / count,
-        "train_accuracy": correct / count,
+        "train_loss": float(sums.loss) / count,
+        "train_accuracy": float(sums.correct) / count,
         "learning_rate": float(task.recipe.learning_rate * rate(task.recipe.schedule, progress)),
     }

@@ -12,9 +12,11 @@ import numpy as np
 
 from cnnjax import values
 from cnnjax.errors import UserError
+from cnnjax.nets.layers import wide
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoint
 from cnnjax.train.devices import Devices
+from cnnjax.train.precision import precision
 from cnnjax.train.program import predict
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.step import Task, logits_of
@@ -60,16 +62,8 @@ def load_model(folder: Path) -> Model:
         about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
         net = values.from_json(about.pop("net"))
         shape = about["image_shape"]
-        like = jax.eval_shape(
-            net.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-        )
-        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), dict(like)
-        )
-        if "batch_stats" not in like:
-            like["batch_stats"] = {}
-        variables = checkpoint.restore(folder / "weights", like)
+        with precision(about["dtype"]):
+            variables = checkpoint.restore(folder / "weights", _like(net, shape, about["dtype"]))
         if variables is None:
             raise UserError(f"{folder / 'weights'} is missing or damaged; train or copy it again")
         return Model(net=net, variables=variables, **about)
@@ -77,6 +71,16 @@ def load_model(folder: Path) -> Model:
         raise UserError(f"there is no saved model in {folder}") from None
     except (KeyError, TypeError, json.JSONDecodeError) as e:
         raise UserError(f"{folder / 'model.json'} can't be read: {e}") from None
+
+
+def _like(net: Net, shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:
+    """The variables' shapes and types, on the first device."""
+    found = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape), jnp.float32))
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    made = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, wide(dtype), sharding=place), dict(found)
+    )
+    return {"batch_stats": {}} | made
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,9 +8,12 @@ import jax
 
 @contextlib.contextmanager
 def precision(dtype: str) -> Iterator[None]:
-    """Within it, arrays of `dtype` exist."""
-    if dtype != "float64":
+    """Within it, arrays of `dtype` exist, in Orbax's threads too, which JAX's own switch in a
+    `with` does not reach.
+    """
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", before or dtype == "float64")
+    try:
         yield
-        return
-    with jax.enable_x64(True):
-        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)

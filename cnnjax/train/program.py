@@ -70,7 +70,7 @@ def advance(
         chosen = order[(state.step % steps) * size + places]
         batch = devices.shared(Batch(images[chosen], labels[chosen], places))
         state, new = train_step(task, context, state, batch, step_key, hyper, devices.axis_name)
-        return state, sums + new
+        return state, jax.tree.map(jnp.add, sums, new)
 
     return lax.fori_loop(0, count, body, (state, sums))
 

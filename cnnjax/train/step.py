@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     positions: jax.Array
 
 
-class Sums(NamedTuple):
+class Sums(struct.PyTreeNode):
     """Metrics as sums and a count, divided once."""
 
     loss: jax.Array
@@ -47,9 +47,6 @@ class Sums(NamedTuple):
     @classmethod
     def zero(cls) -> "Sums":
         return cls(*(jnp.zeros((), jnp.float32) for _ in range(3)))
-
-    def __add__(self, other: "Sums") -> "Sums":  # type: ignore[override]
-        return jax.tree.map(jnp.add, self, other)
 
 
 @dataclasses.dataclass(frozen=True)
