@@ -10,7 +10,7 @@ import pytest
 
 from cnnjax.data import Dataset, load
 from cnnjax.errors import UserError
-from cnnjax.nets.layers import Context
+from cnnjax.nets.context import Context
 from cnnjax.train import checkpoint, loop
 from cnnjax.train.devices import check_batch, local
 from cnnjax.train.loop import Hooks, evaluate, make_task, train

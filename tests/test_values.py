@@ -4,8 +4,9 @@ import pytest
 
 from cnnjax import nets, values
 from cnnjax.errors import UserError
+from cnnjax.nets.activations import ACTIVATIONS
 from cnnjax.nets.blocks import Plain
-from cnnjax.nets.layers import ACTIVATIONS, GroupNorm
+from cnnjax.nets.norms import GroupNorm
 from cnnjax.train.recipe import SGD, Recipe
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.nets.blocks import PadShortcut, Plain, Residual
-from cnnjax.nets.layers import Pool
+from cnnjax.nets.blocks import Plain, Residual
 from cnnjax.nets.net import Head, Net, Stage
+from cnnjax.nets.pools import Pool
+from cnnjax.nets.shortcuts import PadShortcut
 
 FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1", "--devices=1")
 

@@ -99,7 +99,7 @@ def _check_map(eqn: JaxprEqn, field: Field, shape: Sequence[int], taps: dict[int
     """Stop where windows run over a map whose places were lost, rather than report too little."""
     known = {axis.dim for axis in field.axes}
     lost = [d for d, k in taps.items() if d not in known and shape[d] > 1 and k > 1]
-    if len(lost) > 1:
+    if len(lost) > 1 and not all(axis.whole for axis in field.axes):
         raise unfollowed(eqn.primitive.name, "it runs windows over positions that were lost before")
 
 
@@ -112,9 +112,16 @@ def _dot(eqn: JaxprEqn, fields: Fields) -> list[Field]:
         out = {d: i for i, d in enumerate(batch[side])} | {
             d: offset + i for i, d in enumerate(free)
         }
-        placed.append(field and field.each(lambda a, out=out: a.at(out.get(a.dim))))
+        # A fully connected layer contracts both image axes; one alone may be a banded resizing.
+        ends = field and all(axis.dim in contracted[side] for axis in field.axes)
+        seen = dict(enumerate(shape)) if ends else {}
+        placed.append(field and field.each(lambda a, o=out, s=seen: _placed(a, o, s)))
         offset += len(free)
     return [join(placed, eqn.outvars[0].aval.shape, eqn.primitive.name)]
+
+
+def _placed(axis: Axis, out: dict[int, int], ended: dict[int, int]) -> Axis:
+    return axis.all(ended[axis.dim]) if ended else axis.at(out.get(axis.dim))
 
 
 def _reduce(eqn: JaxprEqn, fields: Fields) -> list[Field]:

@@ -24,12 +24,14 @@ PATTERN: Final = "pattern"
 
 @dataclass(frozen=True)
 class Axis:
-    """One image axis of a value. `dim` is the array dimension it runs along, None once ended."""
+    """One image axis of a value. `dim` is the array dimension it runs along, None once ended;
+    `whole` where every unit of what follows sees all of it (a fully connected layer)."""
 
     dim: int | None
     stride: int = 1
     low: int = 0
     high: int = 0
+    whole: bool = False
 
     @property
     def size(self) -> int:
@@ -44,7 +46,11 @@ class Axis:
         """The axis of units i that cover the units i·stride + start … + extent − 1 of this one."""
         low = self.low + self.stride * start
         high = self.high + self.stride * (start + extent - 1)
-        return Axis(self.dim, self.stride * stride, low, high)
+        return Axis(self.dim, self.stride * stride, low, high, self.whole)
+
+    def all(self, size: int) -> "Axis":
+        """The ended axis of units that each see all `size` units of this one."""
+        return replace(self.window(0, size, size), dim=None, whole=True)
 
 
 @dataclass(frozen=True)

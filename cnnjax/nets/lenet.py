@@ -2,8 +2,9 @@
 form: full second convolution, max pooling, ReLU, dense layers of 120 and 84."""
 
 from cnnjax.nets.blocks import Plain
-from cnnjax.nets.layers import NoNorm, Pool
 from cnnjax.nets.net import Flatten, Head, Net, Stage
+from cnnjax.nets.norms import NoNorm
+from cnnjax.nets.pools import Pool
 
 
 def lenet5(classes: int = 10, input_shape: tuple[int, int, int] = (32, 32, 1)) -> Net:

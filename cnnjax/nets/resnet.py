@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from cnnjax.nets.blocks import Bottleneck, NoShortcut, PadShortcut, Plain, Residual
-from cnnjax.nets.layers import Pool
+from cnnjax.nets.blocks import Bottleneck, Plain, Residual
 from cnnjax.nets.net import Head, Net, Stage
+from cnnjax.nets.pools import Pool
+from cnnjax.nets.shortcuts import NoShortcut, PadShortcut
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 IMAGENET = {

@@ -5,13 +5,17 @@ and works on every architecture. A tuple gives one value per stage and leaves st
 Setting twice is setting once: kernel(kernel(net, 1), 3) == kernel(net, 3).
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.nets.blocks import SHORTCUTS
-from cnnjax.nets.layers import ACTIVATIONS, NORMS, POOLS
+from cnnjax.nets.activations import ACTIVATIONS
+from cnnjax.nets.connect import CONNECTIONS
 from cnnjax.nets.net import Net
+from cnnjax.nets.norms import NORMS
+from cnnjax.nets.pools import POOLS
+from cnnjax.nets.shortcuts import SHORTCUTS
 from cnnjax.values import fields, is_value, parse
 
 
@@ -23,6 +27,11 @@ def kernel(net: Net, size: int | tuple[int, ...]) -> Net:
 def dilation(net: Net, rate: int | tuple[int, ...]) -> Net:
     """Dilation of every spatial convolution (Yu & Koltun 2016)."""
     return _set(net, "dilation", rate, _whole("dilation", 1))
+
+
+def groups(net: Net, count: int | tuple[int, ...]) -> Net:
+    """Groups of every spatial convolution; channels are rounded to a multiple of them."""
+    return _set(net, "groups", count, _whole("groups", 1))
 
 
 def depth(net: Net, blocks: int | tuple[int, ...]) -> Net:
@@ -59,7 +68,8 @@ def norm(net: Net, norm: Any) -> Net:
 
 
 def pooling(net: Net, kind: Any) -> Net:
-    """Every pool's kind, `Max()` or `Average()` or its name; windows and strides stay."""
+    """Every pool's kind, a value or its name; windows and strides stay. `stride` gives the stride
+    to the convolution before and pools nothing."""
     return _set(net, "pooling", kind, _member("pooling", POOLS))
 
 
@@ -68,9 +78,61 @@ def shortcut(net: Net, kind: Any) -> Net:
     return _set(net, "shortcut", kind, _member("shortcut", SHORTCUTS))
 
 
+def connectivity(net: Net, kind: Any) -> Net:
+    """What plain layers are: `conv`, its twins `local` (a kernel a place) or `full` (dense)."""
+    return _set(net, "connectivity", kind, _member("connectivity", CONNECTIONS))
+
+
+def output_stride(net: Net, stride: int) -> Net:
+    """The last map at `stride` pixels a unit: strides beyond are traded for dilation.
+
+    What follows a traded stride is dilated by it, so that every unit which the net computed
+    before is still there and as it was, with new ones between (Chen et al. 2017, "DeepLab", §3.1;
+    Yu, Koltun & Funkhouser 2017, §3).
+
+    Raises:
+      UserError: a stride that is no whole number from 1 up, or that the strides don't multiply to.
+    """
+    _whole("output_stride", 1)(None, stride)
+    now, rate, found = 1, 1, {}
+
+    def trade(v: Any) -> Any:
+        """A stage or pool with the stride that it may take, and the rest as dilation."""
+        nonlocal now, rate
+        whole, before = v.stride * v.traded, rate
+        taken = whole if rate == 1 and now * whole <= stride else 1
+        now, rate = now * taken, rate * whole // taken
+        return dataclasses.replace(v, stride=taken, traded=whole // taken, rate=before)
+
+    for name, stage in net.named_stages.items():
+        stage = trade(stage)
+        pool = stage.pool and trade(stage.pool)
+        found[name] = dataclasses.replace(stage, pool=pool)
+    if now != stride:
+        raise UserError(
+            f"output_stride: the strides multiply to {now}, not to {stride}; "
+            "choose a product of its first ones"
+        )
+    stages = tuple(found.pop(f"stage{i}") for i in range(1, len(net.stages) + 1))
+    return net.clone(stages=stages, **found)
+
+
 AXES: dict[str, Callable[[Net, Any], Net]] = {
     f.__name__: f
-    for f in (kernel, dilation, depth, stride, width, activation, norm, pooling, shortcut)
+    for f in (
+        kernel,
+        dilation,
+        groups,
+        depth,
+        stride,
+        width,
+        activation,
+        norm,
+        pooling,
+        shortcut,
+        connectivity,
+        output_stride,
+    )
 }
 
 

@@ -3,8 +3,9 @@
 from functools import partial
 
 from cnnjax.nets.blocks import Plain
-from cnnjax.nets.layers import BatchNorm, NoNorm, Pool
 from cnnjax.nets.net import Flatten, Head, Net, Stage
+from cnnjax.nets.norms import BatchNorm, NoNorm
+from cnnjax.nets.pools import Pool
 
 DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 FEATURES = (64, 128, 256, 512, 512)

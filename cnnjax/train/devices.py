@@ -10,7 +10,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.nets.layers import Context
+from cnnjax.nets.context import Context
 from cnnjax.train import convolution
 
 MODES = ("pmap", "jit")

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnjax import values
 from cnnjax.errors import UserError
-from cnnjax.nets.layers import wide
+from cnnjax.nets.context import wide
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoint
 from cnnjax.train.devices import Devices

@@ -14,7 +14,7 @@ from flax import struct
 from jax import lax
 
 from cnnjax.data.augment import Augment, augment, normalise
-from cnnjax.nets.layers import Context, wide
+from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
 from cnnjax.train.optimizer import Hyper, make_optimizer
 from cnnjax.train.recipe import Recipe

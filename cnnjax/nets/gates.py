@@ -1,0 +1,39 @@
+"""Squeeze-and-excitation (Hu, Shen & Sun 2018, §3): channels weighed by what the whole map
+holds."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.nets.activations import ReLU, Sigmoid
+from cnnjax.nets.context import Context
+from cnnjax.nets.layers import dense
+from cnnjax.values import value
+
+
+@value
+class SqueezeExcite:
+    """x · gate(W act(V mean(x))), with `ratio` · `base` squeezed channels.
+
+    `base` is what the caller's paper counts from: the gated channels, or those of the block's
+    input. `divisor` rounds the squeezed channels as MobileNets do. Its activations are no axis.
+    """
+
+    ratio: float = 1 / 16
+    divisor: int = 1
+    act: Any = ReLU()
+    gate: Any = Sigmoid()
+
+    def __call__(self, x: jax.Array, ctx: Context, base: int) -> jax.Array:
+        squeezed = channels(base * self.ratio, self.divisor)
+        s = self.act(dense(x.mean(axis=(1, 2)), ctx, squeezed, name="squeeze"))
+        s = self.gate(dense(s, ctx, x.shape[-1], name="excite"))
+        return x * jnp.expand_dims(s, (1, 2))
+
+
+def channels(wanted: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `wanted`, at least one of them and at most a tenth
+    below (Sandler et al. 2018's reference code, followed by its successors)."""
+    found = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
+    return found + divisor if found < 0.9 * wanted else found
