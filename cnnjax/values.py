@@ -25,7 +25,14 @@ def value(cls: type) -> type:
 
 
 def register(cls: type) -> type:
-    """Give a dataclass (a Linen module is one) its JSON tag."""
+    """Give a dataclass (a Linen module is one) its JSON tag.
+
+    Raises:
+      TypeError: another module's type has it.
+    """
+    other = _types.setdefault(tag(cls), cls)
+    if other.__module__ != cls.__module__:
+        raise TypeError(f"{cls.__module__} and {other.__module__} both have a type {tag(cls)!r}")
     _types[tag(cls)] = cls
     return cls
 

@@ -57,3 +57,11 @@ def test_values_are_read_from_text():
         values.parse("sgd(momentm=1)", family, "optimizer")
     with pytest.raises(UserError, match="unknown activation 'gleu': did you mean 'gelu'"):
         values.parse("gleu", ACTIVATIONS, "activation")
+
+
+def test_two_modules_cannot_share_a_tag():
+    other = type("Plain", (), {"__module__": "cnnjax.nets.elsewhere"})
+    with pytest.raises(
+        TypeError, match="elsewhere and cnnjax.nets.blocks both have a type 'Plain'"
+    ):
+        values.register(other)

@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.values import value
-
 
 def axis(name: str, default: Any = dataclasses.MISSING) -> Any:
     """Declare a field that the axis `name` of `vary` moves."""
@@ -22,7 +20,7 @@ def wide(dtype: Any) -> Any:
     return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
-@value
+@dataclasses.dataclass(frozen=True)
 class Step:
     """How a block's first spatial operation moves: `by` pixels over a map whose units stand `rate`
     pixels apart; `after` is their distance for what follows it.
@@ -64,7 +62,7 @@ class Context:
 
     def draws(self, name: str) -> jax.Array:
         """One key per example for the draw `name` made here: [B]."""
-        stage = self.path.partition("/block")[0]
+        stage = self.path.split("/")[0]  # Scanned blocks stand deeper, and draw the same.
         place = jnp.uint32(zlib.crc32(f"{stage}/{name}".encode()))
         fold = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, place), self.block))
         return fold(self.keys)
