@@ -362,18 +362,44 @@ def test_importing_the_package_is_light():
 
 def test_summary_is_aligned_and_totalled():
     text = compute.summary(Pair(), (16, 12, 3))
-    first, headings, rule, *rows, _, total, note = text.splitlines()
+    first, headings, rule, *rows, _, total, seen, flops, memory = text.splitlines()
     assert first == "input 16×12×3"
-    assert headings.split("  ")[0] == "layer"
+    assert headings.split() == (
+        ["layer", "operation", "output", "params", "MACs", "inside", "activations", "field"]
+    )
     assert len(rows) == len(trace(Pair(), (16, 12, 3)).layers)
     column = headings.index("MACs") + len("MACs")
     assert rows[0][:column].endswith(" 5,184")
+    assert rows[0].split()[-3:] == ["90.5%", "192", "3"]  # 23 · 17 of 24 · 18 pairs.
     assert total[:column].endswith(" 13,328")
+    assert rows[1].split() == ["stage1/norm1", "norm", "8×6×4", "8", "3"]
     assert rows[3].startswith("stage1/conv2  conv 3×2 d2×1 g2  8×6×4")
-    assert rows[-1].endswith("global")
+    assert rows[-1].split() == ["head", "dense", "10", "90", "80", "10", "global"]
     assert total.endswith("31×13")
-    assert note == "A unit of the last map sees 31×13 pixels, one unit every 4."
+    assert seen == (
+        "A unit of the last map sees 31×13 pixels, one unit every 4, the first from pixel "
+        "(−15, −3) on."
+    )
     assert max(map(len, [headings, *rows, total])) == len(rule)
+    assert flops == (
+        "FLOPs are 2 · MACs. 79.7% of the MACs fall inside their maps, the rest on padding."
+    )
+    assert memory == (
+        "Weights 3.19 kB; one image's values at most 3.07 kB at a time; 9.46 kB moved, "
+        "2.82 FLOPs a byte."
+    )
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet50", "vgg19_bn"])
+def test_summaries_fit_a_wide_terminal(name):
+    shape = nets.native_shape(name)
+    assert max(map(len, compute.summary(nets.get(name), shape).splitlines())) <= 108
+
+
+def test_summary_of_a_net_without_padding_says_so():
+    text = compute.summary(nets.get("lenet5"), (32, 32, 1))
+    assert "%" not in text
+    assert "No MACs fall on padding." in text
 
 
 def test_summary_says_that_gates_see_everything_and_when_nothing_is_seen():
@@ -386,7 +412,7 @@ def test_summary_says_that_gates_see_everything_and_when_nothing_is_seen():
             return x * gate if self.gated else jnp.ones((1, 1))
 
     assert "see all of the image: left out (global)" in compute.summary(Gated(True), (8, 8, 3))
-    assert compute.summary(Gated(False), (8, 8, 3)).endswith("does not depend on the image.")
+    assert "The output does not depend on the image." in compute.summary(Gated(False), (8, 8, 3))
     assert compute.measure(Gated(False), (8, 8, 3))["receptive_field"] == 0
 
 

@@ -1,7 +1,10 @@
 """What a net costs, read off the traced program.
 
 A measure is a module here that has `UNIT`, `total(trace)` and `per_layer(trace)`; it is found by
-its name, and a new one is one new file. JAX is imported when something is traced, not before.
+its name, and a new one is one new file. `measure` reads them all off one trace, in well under a
+second. What compiles or runs something is a function of its own: `compare_flops`, `temp_memory`,
+`train_memory`, `effective_field`, `gradient_flow`. JAX is imported when something is traced, not
+before.
 """
 
 from __future__ import annotations
@@ -16,6 +19,20 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
     from cnnjax.compute.trace import Trace
+
+_WHERE = {
+    "compare_flops": "xla",
+    "temp_memory": "xla",
+    "train_memory": "backward",
+    "effective_field": "effective",
+    "gradient_flow": "gradients",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
 
 
 def measures() -> dict[str, ModuleType]:

@@ -33,6 +33,11 @@ def flow(eqn: JaxprEqn, states: Sequence[State]) -> list[State]:
     return (rule or _elementwise)(eqn, fields)
 
 
+def is_elementwise(eqn: JaxprEqn) -> bool:
+    """Whether each element of the output is computed from those that stand at its place."""
+    return eqn.primitive.name not in _RULES and "axes" not in eqn.params
+
+
 def _shapes(eqn: JaxprEqn) -> list[tuple[int, ...]]:
     return [tuple(v.aval.shape) for v in eqn.invars]
 
@@ -72,8 +77,8 @@ def _conv(eqn: JaxprEqn, fields: Fields) -> list[Field]:
             k = spatial.index(axis.dim)
             if p["lhs_dilation"][k] != 1:
                 raise unfollowed(eqn.primitive.name, "its input is dilated (lhs_dilation)")
-            extent = (taps[k] - 1) * p["rhs_dilation"][k] + 1
-            axis = axis.window(-p["padding"][k][0], p["window_strides"][k], extent)
+            geometry = p["window_strides"][k], taps[k], p["rhs_dilation"][k]
+            axis = axis.window(-p["padding"][k][0], *geometry)
         return axis.at(out[axis.dim])
 
     field = field.each(rule)
@@ -89,8 +94,8 @@ def _pool(eqn: JaxprEqn, fields: Fields) -> list[Field]:
         d = axis.dim
         if p["base_dilation"][d] != 1:
             raise unfollowed(eqn.primitive.name, "its input is dilated (base_dilation)")
-        extent = (extents[d] - 1) * p["window_dilation"][d] + 1
-        return axis.window(-int(p["padding"][d][0]), p["window_strides"][d], extent)
+        geometry = p["window_strides"][d], extents[d], p["window_dilation"][d]
+        return axis.window(-int(p["padding"][d][0]), *geometry)
 
     return [field.each(rule)] * len(eqn.outvars)
 

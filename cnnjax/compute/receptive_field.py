@@ -3,17 +3,19 @@
 Araujo, Norris & Sim, "Computing receptive fields of convolutional neural networks" (Distill 2019).
 """
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from cnnjax.compute.spatial import Field
 from cnnjax.compute.trace import Trace
 
 UNIT = "pixels"
+T = TypeVar("T")
 
 
 def per_layer(trace: Trace) -> list[int | list[int] | None]:
     """At each layer's output; None where its units see the whole image (or nothing of it)."""
-    return [
-        _size(layer.field) if layer.field and layer.field.is_map else None for layer in trace.layers
-    ]
+    return on_maps(trace, _size)
 
 
 def total(trace: Trace) -> int | list[int]:
@@ -24,7 +26,17 @@ def total(trace: Trace) -> int | list[int]:
     return _size(trace.field) if trace.field else 0
 
 
+def on_maps(trace: Trace, measure: Callable[[Field], T]) -> list[T | None]:
+    """`measure` of the field at each layer's output, None where that is no map."""
+    fields = (layer.field for layer in trace.layers)
+    return [measure(field) if field and field.is_map else None for field in fields]
+
+
+def one_or_both(pair: Iterable[int]) -> int | list[int]:
+    """One number for rows and columns where they agree, else [rows, columns]."""
+    rows, columns = pair
+    return rows if rows == columns else [rows, columns]
+
+
 def _size(field: Field) -> int | list[int]:
-    """The side of a square, or [height, width]."""
-    height, width = field.sizes
-    return height if height == width else [height, width]
+    return one_or_both(field.sizes)

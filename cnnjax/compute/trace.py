@@ -4,8 +4,9 @@ The net is traced on abstract shapes: no weight is ever allocated, and nothing a
 written down a second time.
 """
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from cnnjax.compute import operations
 from cnnjax.compute.spatial import DATA, IMAGE, Field, join
@@ -36,10 +37,12 @@ class Layer:
       params: trainable numbers in its scope, shared ones with the layer that uses them first.
       macs: multiply-accumulates for one image.
       activations: output elements of convolutions and dense layers for one image.
+      stored: bytes of the variables in its scope, running statistics included.
       field: what a unit of its output sees of the image, if its output depends on the image.
       kernel: (KH, KW, Cin/groups, Cout) or the dense layer's operand; () otherwise.
       strides, dilation, groups: of a convolution.
       times: how often a scan runs it; macs and activations are those of all times.
+      eqn: the equation that computes a convolution or dense layer, for measures that look further.
     """
 
     path: str
@@ -48,12 +51,14 @@ class Layer:
     params: int = 0
     macs: int = 0
     activations: int = 0
+    stored: int = 0
     field: Field | None = None
     kernel: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     groups: int = 1
     times: int = 1
+    eqn: JaxprEqn | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,17 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def checked_batch(size: int) -> int:
+    """A batch size as a plain int.
+
+    Raises:
+      UserError: anything but a whole number from 1 on.
+    """
+    if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+        raise UserError(f"a batch size is a whole number from 1 on, not {size!r}")
+    return int(size)
+
+
 def abstract_variables(net: "nn.Module", image: jax.ShapeDtypeStruct) -> dict:
     """The shapes and types of what `net.init` returns.
 
@@ -135,7 +151,7 @@ def _trace(net: "nn.Module", shape: tuple[int, int, int]) -> Trace:
     program = jax.make_jaxpr(lambda v, x: net.apply(v, x, train=False))(variables, image)
     inputs = [DATA] * len(jax.tree.leaves(variables)) + [IMAGE]
     outputs, steps = walk(program, inputs)
-    layers = _layers(steps, _params_of_scopes(variables.get("params", {})))
+    layers = _layers(steps, _owned(variables))
     for step in steps:
         if isinstance(step.output, Field) and 0 in step.eqn.outvars[0].aval.shape:
             raise _too_small(shape, "/".join(step.scope[1:]) or "its top level")
@@ -147,19 +163,33 @@ def _trace(net: "nn.Module", shape: tuple[int, int, int]) -> Trace:
 _cached = lru_cache(maxsize=64)(_trace)
 
 
-def _params_of_scopes(params: dict) -> dict[tuple[str, ...], dict[str, int]]:
-    """Of each scope that owns parameters: their names and counts."""
-    owned: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
-        *scope, name = (str(getattr(k, "key", k)) for k in keys)
-        owned[tuple(scope)][name] = prod(leaf.shape)
+@dataclass(frozen=True)
+class _Owned:
+    """Variables that a scope owns: the names and the number of its parameters, bytes of all."""
+
+    names: frozenset[str] = frozenset()
+    params: int = 0
+    stored: int = 0
+
+    def __add__(self, other: "_Owned") -> "_Owned":
+        names = self.names | other.names
+        return _Owned(names, self.params + other.params, self.stored + other.stored)
+
+
+def _owned(variables: Mapping) -> dict[tuple[str, ...], _Owned]:
+    """What each scope owns."""
+    owned: dict[tuple[str, ...], _Owned] = defaultdict(_Owned)
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(dict(variables)):
+        collection, *scope, name = (str(getattr(k, "key", k)) for k in keys)
+        size, stored = prod(leaf.shape), prod(leaf.shape) * leaf.dtype.itemsize
+        trained = collection == "params"
+        one = _Owned(frozenset([name]), size, stored) if trained else _Owned(stored=stored)
+        owned[tuple(scope)] += one
     return dict(owned)
 
 
-def _layers(
-    steps: Sequence[Step], owned: dict[tuple[str, ...], dict[str, int]]
-) -> tuple[Layer, ...]:
-    """A row an operation, and a row a scope that owns parameters but runs no operation."""
+def _layers(steps: Sequence[Step], owned: Mapping[tuple[str, ...], _Owned]) -> tuple[Layer, ...]:
+    """A row an operation, and a row a scope that owns variables but runs no operation."""
     known = {scope[:n] for scope in owned for n in range(len(scope) + 1)}
     scopes = [_resolve(step.scope, known) for step in steps]
     ran = [(i, scopes[i]) for i, step in enumerate(steps) if step.is_operation]
@@ -167,20 +197,20 @@ def _layers(
     last = {scope: i for i, scope in enumerate(scopes)}
     first = {scope: i for i, scope in reversed(list(enumerate(scopes)))}
 
-    counts: dict[tuple[str, ...], int] = defaultdict(int)
+    held: dict[tuple[str, ...], _Owned] = defaultdict(_Owned)
     rows: list[tuple[int, Layer]] = []
-    for scope, params in owned.items():
+    for scope, own in owned.items():
         if scope in operating:
-            counts[scope] += sum(params.values())
+            held[scope] += own
         elif scope in last:
             step = steps[last[scope]]
-            rows.append((first[scope], _other(scope, params, step)))
+            rows.append((first[scope], _other(scope, own, step)))
         elif owner := _nearest(scope, operating):
-            counts[owner] += sum(params.values())
+            held[owner] += own
         else:
-            rows.append((len(steps), _other(scope, params, None)))
+            rows.append((len(steps), _other(scope, own, None)))
     for i, scope in ran:
-        rows.append((i, _operation(steps[i], scope, counts.pop(scope, 0))))
+        rows.append((i, _operation(steps[i], scope, held.pop(scope, _Owned()))))
     return tuple(layer for _, layer in sorted(rows, key=lambda row: row[0]))
 
 
@@ -203,7 +233,7 @@ def _nearest(scope: tuple[str, ...], others: Collection[tuple[str, ...]]) -> tup
     return next((outer for outer in inside if outer in others), None)
 
 
-def _operation(step: Step, scope: tuple[str, ...], params: int) -> Layer:
+def _operation(step: Step, scope: tuple[str, ...], own: _Owned) -> Layer:
     eqn = step.eqn
     name = eqn.primitive.name
     is_conv = name == operations.CONV
@@ -212,24 +242,27 @@ def _operation(step: Step, scope: tuple[str, ...], params: int) -> Layer:
         path="/".join(scope),
         kind=operations.KINDS[name],
         output=operations.output(eqn),
-        params=params,
+        params=own.params,
         macs=step.macs,
         activations=prod(eqn.outvars[0].aval.shape) * step.times,
+        stored=own.stored,
         field=_as_field(step),
         kernel=operations.kernel(eqn, weights),
         strides=tuple(eqn.params["window_strides"]) if is_conv else (),
         dilation=tuple(eqn.params["rhs_dilation"]) if is_conv else (),
         groups=eqn.params["feature_group_count"] if is_conv else 1,
         times=step.times,
+        eqn=eqn,
     )
 
 
-def _other(scope: tuple[str, ...], params: dict[str, int], step: Step | None) -> Layer:
+def _other(scope: tuple[str, ...], own: _Owned, step: Step | None) -> Layer:
     return Layer(
         path="/".join(scope),
-        kind="norm" if params.keys() <= {"scale", "bias"} else "other",
+        kind="norm" if own.names <= {"scale", "bias"} else "other",
         output=tuple(step.eqn.outvars[0].aval.shape[1:]) if step else (),
-        params=sum(params.values()),
+        params=own.params,
+        stored=own.stored,
         field=_as_field(step) if step else None,
     )
 

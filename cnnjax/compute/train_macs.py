@@ -6,15 +6,14 @@ in the gradients as they do in the forward pass.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from cnnjax.compute.macs import count_macs
-from cnnjax.compute.trace import abstract_variables, checked_shape, is_hashable
-from cnnjax.errors import UserError
+from cnnjax.compute.trace import abstract_variables, checked_batch, checked_shape, is_hashable
+from cnnjax.compute.training import heads
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -26,10 +25,8 @@ def train_step_macs(net: "nn.Module", input_shape: Sequence[int], batch_size: in
     Raises:
       UserError: an input shape that is not (H, W, C), or a batch size below 1.
     """
-    shape = checked_shape(input_shape)
-    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
-        raise UserError(f"a batch size is a whole number from 1 on, not {batch_size!r}")
-    return (_cached if is_hashable(net) else _count)(net, shape, int(batch_size))
+    shape, batch_size = checked_shape(input_shape), checked_batch(batch_size)
+    return (_cached if is_hashable(net) else _count)(net, shape, batch_size)
 
 
 def _count(net: "nn.Module", shape: tuple[int, int, int], batch_size: int) -> int:
@@ -38,15 +35,9 @@ def _count(net: "nn.Module", shape: tuple[int, int, int], batch_size: int) -> in
     params = variables.pop("params", {})
 
     def loss(params: dict, rest: dict, images: jax.Array) -> jax.Array:
-        outputs, _ = net.apply(
-            {"params": params, **rest},
-            images,
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"dropout": jax.random.key(0)},
-        )
-        # Which class is right changes no count; auxiliary heads are summed.
-        losses = [jax.nn.logsumexp(y, axis=-1) - y[..., 0] for y in jax.tree.leaves(outputs)]
+        logits = (logits for logits, _ in heads(net, params, rest, images))
+        # Which class is right changes no count, nor does a head's weight.
+        losses = [jax.nn.logsumexp(y, axis=-1) - y[..., 0] for y in logits]
         return jnp.sum(jnp.stack([jnp.sum(one) for one in losses]))
 
     return count_macs(jax.make_jaxpr(jax.grad(loss))(params, variables, images))

@@ -69,26 +69,26 @@ def _walk(
             return DATA if getattr(v.aval, "shape", ()) else None
         return states[v]
 
-    live, needed = _live(jaxpr, used)
+    eqns, needed = live(jaxpr, used)
     steps = []
-    for eqn in live:
+    for eqn in eqns:
         ins = [read(v) for v in eqn.invars]
         inside = (*scope, *_names(eqn))
-        outs, more = _equation(eqn, ins, inside, [v in needed for v in eqn.outvars])
+        outs, more = equation(eqn, ins, inside, [v in needed for v in eqn.outvars])
         states.update(zip(eqn.outvars, outs, strict=True))
         steps += more
     return [read(v) if u else None for v, u in zip(jaxpr.outvars, used, strict=True)], steps
 
 
-def _live(jaxpr: Jaxpr, used: Sequence[bool]) -> tuple[list[JaxprEqn], set]:
+def live(jaxpr: Jaxpr, used: Sequence[bool]) -> tuple[list[JaxprEqn], set]:
     """The equations that the used outputs need, in order, and all variables that are needed."""
     needed = {v for v, u in zip(jaxpr.outvars, used, strict=True) if u and _is_var(v)}
-    live = []
+    found = []
     for eqn in reversed(jaxpr.eqns):
         if not needed.isdisjoint(eqn.outvars):
-            live.append(eqn)
+            found.append(eqn)
             needed.update(filter(_is_var, eqn.invars))
-    return live[::-1], needed
+    return found[::-1], needed
 
 
 def _is_var(v) -> bool:
@@ -101,7 +101,8 @@ def _names(eqn: JaxprEqn) -> tuple[str, ...]:
     return tuple(name.rpartition("(")[2] for name in names if name)
 
 
-def _equation(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...], used: list[bool]) -> Walked:
+def equation(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...], used: list[bool]) -> Walked:
+    """The states of one equation's outputs, from those of its inputs, and its steps."""
     name = eqn.primitive.name
     if name == "scan":
         return _scan(eqn, ins, scope)
@@ -109,15 +110,17 @@ def _equation(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...], used: lis
         return _while(eqn, ins, scope)
     if name == "cond":
         return _cond(eqn, ins, scope, used)
-    inner = _called(eqn)
+    inner = called(eqn)
     if inner is not None:
         return _walk(inner, ins, scope, used)
     outs = flow(eqn, ins)
     return outs, [Step(eqn, scope, tuple(ins), outs[0])] if outs else []
 
 
-def _called(eqn: JaxprEqn) -> Jaxpr | ClosedJaxpr | None:
+def called(eqn: JaxprEqn) -> Jaxpr | ClosedJaxpr | None:
     """The program that the equation calls on its inputs as they are (jit, custom_jvp, remat …)."""
+    if eqn.primitive.name == "scan":  # Its body runs on slices and a carry, and many times.
+        return None
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = eqn.params.get(name)
         if isinstance(inner, Jaxpr | ClosedJaxpr):
