@@ -95,9 +95,12 @@ def fit(
     seed: int = 0,
     parallel: str = "pmap",
     devices: int | None = None,
+    scan: bool | None = None,
     **recipe: Any,
 ) -> Trained:
     """Train a net, or the net of that name, on a dataset; `recipe` are fields of `Recipe`.
+
+    `parallel`, `devices` and `scan` say how it is computed and change nothing but rounding.
 
     Raises:
       UserError: an unknown name or field with the nearest match, or a value out of range.
@@ -108,7 +111,7 @@ def fit(
         if isinstance(net, str):
             net = nets.get(net, source.info.classes, tuple(source.info.image_shape))
         history: list[dict[str, Any]] = []
-        where = placement.local(parallel, devices)
+        where = placement.local(parallel, devices, scan)
         hooks = Hooks(epoch=history.append)
         outcome = train(net, chosen, source, seed, where, hooks)
         model = model_of(net, chosen, source, outcome.state)

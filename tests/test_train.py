@@ -10,7 +10,11 @@ import pytest
 
 from cnnjax.data import Dataset, load
 from cnnjax.errors import UserError
+from cnnjax.nets.auxiliary import AuxiliaryHead, Watched
+from cnnjax.nets.blocks import Plain
 from cnnjax.nets.context import Context
+from cnnjax.nets.net import Flatten, Head, Net, Stage
+from cnnjax.nets.pools import Average, Pool
 from cnnjax.train import checkpoint, loop
 from cnnjax.train.devices import check_batch, local
 from cnnjax.train.loop import Hooks, evaluate, make_task, train
@@ -134,6 +138,42 @@ def test_the_step_traces_once_for_all_rates_and_takes_the_given_one(source):
 def test_bfloat16_computes_with_float32_parameters(source):
     done = trained(source, dataclasses.replace(RECIPE, epochs=1, dtype="bfloat16"), "pmap", 1)
     assert {x.dtype for x in jax.tree.leaves(done.state.params)} == {jnp.dtype("float32")}
+
+
+def test_auxiliary_heads_join_the_gradient_by_their_weight_and_no_metric(source):
+    """A first step of SGD is linear in the gradient, which is linear in the weight."""
+    task = make_task(watched(0.3), dataclasses.replace(RECIPE, epochs=1), source)
+    state = jax.jit(lambda k: init(task, k))(jax.random.key(0))
+    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
+    moved, losses = {}, set()
+    for weight in (0.0, 0.3, 0.6):
+        at = dataclasses.replace(task, net=watched(weight))
+        step = jax.jit(
+            lambda s, at=at: train_step(
+                at, Context(), s, batch, jax.random.key(1), Hyper.of(at.recipe)
+            )
+        )
+        new, sums = step(state)
+        moved[weight] = new.params
+        losses.add(float(sums.loss))
+    assert len(losses) == 1
+    once, twice = (jax.tree.map(jnp.subtract, moved[w], moved[0.0]) for w in (0.3, 0.6))
+    assert distance(twice, jax.tree.map(lambda x: 2 * x, once)) < 1e-6
+    block = once["stage1"]["block1"]
+    for part in (block["conv"], block["auxiliary"]["logits"]):
+        assert distance(part, jax.tree.map(jnp.zeros_like, part)) > 1e-5
+    assert distance(once["head"], jax.tree.map(jnp.zeros_like, once["head"])) == 0
+
+
+def watched(weight):
+    """A block with an auxiliary head."""
+    head = AuxiliaryHead(
+        Head(3, reduce=Flatten(), hidden=(4,), dropout=0.5),
+        features=2,
+        pool=Pool(Average(), window=3, stride=2),
+        weight=weight,
+    )
+    return Net(stages=(Stage(Watched(Plain(4), head)),), head=Head(3))
 
 
 def test_smoothed_cross_entropy_by_hand():

@@ -50,11 +50,31 @@ def get(
 
 
 def native_shape(name: str) -> tuple[int, int, int]:
-    """(H, W, C) of the images that the net of that name was made for."""
+    """(H, W, C) of the images that the net of that name was made for.
+
+    Raises:
+      UserError: no such net, or a function that does not say.
+    """
+    return _native(name, "input_shape")
+
+
+def native_classes(name: str) -> int:
+    """How many classes the net of that name was made for.
+
+    Raises:
+      UserError: no such net, or a function that does not say.
+    """
+    return _native(name, "classes")
+
+
+def _native(name: str, argument: str) -> Any:
     build = _foreign(name) if ":" in name else _builders().get(name)
     if build is None:
         raise unknown("net", name, names())
-    return inspect.signature(build).parameters["input_shape"].default
+    default = inspect.signature(build).parameters[argument].default
+    if default is inspect.Parameter.empty:
+        raise UserError(f"{name} has no {argument} of its own: give one")
+    return default
 
 
 def _foreign(name: str) -> Callable[..., Any]:

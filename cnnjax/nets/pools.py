@@ -1,5 +1,6 @@
 """Pooling as values."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ from jax import lax
 
 from cnnjax.errors import UserError
 from cnnjax.nets.context import Context, axis
+from cnnjax.nets.norms import LocalResponse
 from cnnjax.values import value
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -24,6 +26,8 @@ class Max:
         equal = low == {high for _, high in pads} and len(low) == 1
         if ctx.max_pool and equal and pool.rate == 1:
             return ctx.max_pool(x, pool.window, pool.stride, low.pop())
+        if pool.rate > 1:  # JAX has no gradient of a dilated one.
+            return _largest_of_slices(x, pool, pads)
         return _reduce(x, -jnp.inf, lax.max, pool, pads)
 
 
@@ -83,7 +87,7 @@ class Pool:
 
     `ceil` keeps a last window that starts inside the map or its padding but ends beyond it.
     `rate` is how far apart the units of the map are, and `traded` the stride that was traded for
-    dilation (`vary.output_stride`).
+    dilation (`vary.output_stride`). `respond` normalises what was pooled.
     """
 
     kind: Any = axis("pooling", Max())
@@ -93,6 +97,7 @@ class Pool:
     ceil: bool = False
     rate: int = 1
     traded: int = 1
+    respond: LocalResponse | None = None
 
     def __call__(self, x: jax.Array, ctx: Context) -> jax.Array:
         reach = (self.window - 1) * self.rate
@@ -103,7 +108,8 @@ class Pool:
             )
         side = self.padding * self.rate
         pads = tuple((side, side + self._beyond(n)) for n in x.shape[1:3])
-        return self.kind(x, ctx, self, pads)
+        x = self.kind(x, ctx, self, pads)
+        return self.respond(x) if self.respond else x
 
     def _beyond(self, size: int) -> int:
         """Pixels past the padding that a ceiling asks for."""
@@ -113,6 +119,16 @@ class Pool:
         if not self.ceil or rest == 0 or (whole + 1) * stride >= units + self.padding:
             return 0
         return (stride - rest) * self.rate
+
+
+def _largest_of_slices(x: jax.Array, pool: Pool, pads: Pads) -> jax.Array:
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
+    for along in (1, 2):
+        last = x.shape[along] - 1 - (pool.window - 1) * pool.rate
+        starts = [i * pool.rate for i in range(pool.window)]
+        taps = [lax.slice_in_dim(x, s, s + last + 1, pool.stride, along) for s in starts]
+        x = functools.reduce(jnp.maximum, taps)
+    return x
 
 
 def _reduce(x: jax.Array, start: float, how: Any, pool: Pool, pads: Pads) -> jax.Array:

@@ -22,10 +22,12 @@ class NoShortcut:
 
 @value
 class IdentityShortcut:
-    """y + x where their shapes are equal, y elsewhere (Sandler et al. 2018, fig. 4)."""
+    """y + x where nothing is strided and their shapes are equal, y elsewhere (Sandler et al. 2018,
+    fig. 4). A stride that was traded for dilation stays one."""
 
     def __call__(self, x: jax.Array, y: jax.Array, ctx: Context, step: Step, norm: Any):
-        return y + x if x.shape == y.shape else y
+        strided = step.by > 1 or step.rate != step.after
+        return y if strided or x.shape != y.shape else y + x
 
 
 @value

@@ -1,18 +1,21 @@
 """Convolution and max pooling whose gradients stay fast inside a loop on the CPU.
 
 XLA:CPU leaves the gradient convolutions of a loop's body in a form 25 to 100 times slower than
-outside (https://github.com/jax-ml/jax/issues/12868), and its max pooling gradient, a
-select-and-scatter, is slow anywhere. Here both gradients are written as operations that are fast
-in a loop too. Values are XLA's; gradients are equal up to rounding. GPU and TPU keep XLA's own.
+outside (https://github.com/jax-ml/jax/issues/12868), its grouped convolutions are slow even
+forward, and its max pooling gradient, a select-and-scatter, is slow anywhere. Here they are written
+as operations that are fast in a loop too, equal to XLA's up to rounding. GPU and TPU keep XLA's.
 """
 
+import functools
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+FEW = 4  # Up to so many groups a convolution for each is faster than products by taps.
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Pair = tuple[int, int]
 
@@ -28,15 +31,14 @@ def conv_general_dilated(
     feature_group_count: int = 1,
     **rest: Any,
 ) -> jax.Array:
-    """As `lax.conv_general_dilated`; NHWC images without groups take the fast gradients.
+    """As `lax.conv_general_dilated`; NHWC images take the fast forms.
 
-    Reverse mode only for those; everything else is XLA's.
+    Without groups in reverse mode only; what is not covered is XLA's.
     """
     layout = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     covered = (
         lhs.ndim == 4
         and layout == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT)
-        and feature_group_count == 1
         and rest.get("batch_group_count", 1) == 1
         and set(lhs_dilation or (1,)) == {1}
         and not isinstance(padding, str)
@@ -54,7 +56,42 @@ def conv_general_dilated(
             **rest,
         )
     pads = tuple((int(low), int(high)) for low, high in padding)
-    return _conv(lhs, rhs, tuple(window_strides), pads, tuple(rhs_dilation or (1, 1)))
+    step, dilation = tuple(window_strides), tuple(rhs_dilation or (1, 1))
+    if 1 < feature_group_count <= FEW:
+        xs, ws = (jnp.split(a, feature_group_count, axis=-1) for a in (lhs, rhs))
+        parts = [_conv(x, w, step, pads, dilation) for x, w in zip(xs, ws, strict=True)]
+        return jnp.concatenate(parts, axis=-1)
+    if feature_group_count > 1:
+        return _grouped(lhs, rhs, step, pads, dilation, feature_group_count)
+    return _conv(lhs, rhs, step, pads, dilation)
+
+
+def _grouped(x, w, stride, pads, dilation, groups) -> jax.Array:
+    """One product a tap of the kernel: elementwise where each channel is a group of its own."""
+    b, *sizes, c = x.shape
+    rows, columns, per, out = w.shape
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, w.shape[:2], strict=True)]
+    counts = [
+        (n + low + high - span) // s + 1
+        for n, (low, high), span, s in zip(sizes, pads, spans, stride, strict=True)
+    ]
+    # A negative padding crops; nothing lies between the pixels.
+    zero = jnp.zeros((), x.dtype)
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+    x = lax.pad(x, zero, edges).reshape(b, *(n + sum(p) for n, p in zip(sizes, pads, strict=True)),
+                                        groups, c // groups)  # fmt: skip
+    w = w.reshape(rows, columns, per, groups, out // groups)
+
+    def tap(i: int, j: int) -> jax.Array:
+        first = (0, i * dilation[0], j * dilation[1], 0, 0)
+        last = [f + (n - 1) * s + 1 for f, n, s in zip(first[1:3], counts, stride, strict=True)]
+        seen = lax.slice(x, first, (b, *last, *x.shape[3:]), (1, *stride, 1, 1))
+        if per == 1:
+            return seen * w[i, j, 0]
+        return jnp.einsum("bhwgi,igo->bhwgo", seen, w[i, j])
+
+    taps = [tap(i, j) for i in range(rows) for j in range(columns)]
+    return functools.reduce(jnp.add, taps).reshape(b, *counts, out)
 
 
 def _xla(x, w, stride, pads, dilation, lhs_dilation=(1, 1)) -> jax.Array:
@@ -102,7 +139,7 @@ def max_pool(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:
 
 
 def _max_pool_xla(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:
-    low = jnp.array(-jnp.inf, x.dtype)
+    low = np.array(-np.inf, x.dtype)  # Traced it would hide that this is a maximum.
     spatial = ((0, 0), (pad, pad), (pad, pad), (0, 0))
     return lax.reduce_window(
         x, low, lax.max, (1, window, window, 1), (1, stride, stride, 1), spatial

@@ -1,7 +1,7 @@
 """Which devices compute, and how: the only file that knows pmap, meshes and shardings."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
-from cnnjax.train import convolution
+from cnnjax.train import convolution, scan
 
 MODES = ("pmap", "jit")
 _AXIS = "data"
@@ -19,10 +19,14 @@ _AXIS = "data"
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices of one training and how the batch is shared: `pmap` or `jit` over a mesh."""
+    """The devices of one training and how the batch is shared: `pmap` or `jit` over a mesh.
+
+    `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`.
+    """
 
     mesh: Mesh
     mode: str
+    scan: bool | None = None
 
     @property
     def count(self) -> int:
@@ -42,6 +46,10 @@ class Devices:
         if self.platform != "cpu":
             return Context()
         return Context(conv=convolution.conv_general_dilated, max_pool=convolution.max_pool)
+
+    def scanned(self, net: Any, image_shape: tuple[int, int, int]) -> Mapping[str, range]:
+        """The stages that a training step scans, with the numbers of their equal blocks."""
+        return scan.chosen(net, image_shape, self.scan, self.platform)
 
     def positions(self, batch_size: int) -> jax.Array:
         """Each example's place in the whole batch, as the last argument of what `compile` gives:
@@ -91,7 +99,7 @@ class Devices:
         return NamedSharding(self.mesh, PartitionSpec(*names))
 
 
-def local(mode: str = "pmap", count: int | None = None) -> Devices:
+def local(mode: str = "pmap", count: int | None = None, scan_blocks: bool | None = None) -> Devices:
     """The first `count` local devices, by default all.
 
     Raises:
@@ -102,7 +110,7 @@ def local(mode: str = "pmap", count: int | None = None) -> Devices:
     devices = jax.local_devices()
     if count is not None and not 1 <= count <= len(devices):
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
-    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode)
+    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks)
 
 
 def check_batch(batch_size: int, examples: int, devices: Devices) -> None:

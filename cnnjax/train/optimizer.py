@@ -42,7 +42,7 @@ def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> 
 
 def decayed(params: optax.Params) -> optax.Params:
     """True for the weights that decay: kernels, not biases or norms."""
-    return jax.tree.map(lambda p: p.ndim > 1, params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def make_optimizer(recipe: Recipe, hyper: Hyper, steps: int) -> optax.GradientTransformation:

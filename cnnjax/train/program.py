@@ -14,6 +14,7 @@ from jax import lax
 from cnnjax.train.devices import Devices
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.recipe import Recipe
+from cnnjax.train.scan import stack, unstack
 from cnnjax.train.step import Batch, State, Sums, Task, init, logits_of, train_step
 
 
@@ -59,7 +60,8 @@ def advance(
     The order of an epoch is a permutation from the key and the epoch's number, so how the steps
     are cut into calls changes nothing.
     """
-    size, context = task.recipe.batch_size, devices.context()
+    size, stages = task.recipe.batch_size, devices.scanned(task.net, task.image_shape)
+    context = dataclasses.replace(devices.context(), scan=frozenset(stages))
     steps = images.shape[0] // size
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step // steps)
     order = jax.random.permutation(epoch_key, jnp.arange(images.shape[0], dtype=jnp.int32))
@@ -72,7 +74,8 @@ def advance(
         state, new = train_step(task, context, state, batch, step_key, hyper, devices.axis_name)
         return state, jax.tree.map(jnp.add, sums, new)
 
-    return lax.fori_loop(0, count, body, (state, sums))
+    state, sums = lax.fori_loop(0, count, body, (stack(state, stages), sums))
+    return unstack(state, stages), sums
 
 
 @functools.lru_cache(maxsize=64)

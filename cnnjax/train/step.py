@@ -14,10 +14,12 @@ from flax import struct
 from jax import lax
 
 from cnnjax.data.augment import Augment, augment, normalise
+from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
 from cnnjax.train.optimizer import Hyper, make_optimizer
 from cnnjax.train.recipe import Recipe
+from cnnjax.train.scan import scannable, unstack
 
 
 class State(struct.PyTreeNode):
@@ -82,7 +84,10 @@ class Task:
 def init(task: Task, key: jax.Array) -> State:
     """The state before the first step."""
     x = jnp.zeros((1, *task.image_shape), task.param_dtype)
-    variables = task.net.init(jax.random.fold_in(key, 0), x)
+    # Equal blocks are drawn by one scanned program, whether or not they are trained in one.
+    stages = scannable(task.net, task.image_shape)
+    ctx = Context(scan=frozenset(stages))
+    variables = unstack(task.net.init(jax.random.fold_in(key, 0), x, context=ctx), stages)
     params = variables["params"]
     # Linen starts running statistics in float32 whatever the parameters are.
     stats = variables.get("batch_stats", {})
@@ -107,6 +112,7 @@ def train_step(
 ) -> tuple[State, Sums]:
     """Gradient, update, and the sums of the batch before the update.
 
+    The losses of auxiliary heads join the gradient by their weights, and stay out of the sums.
     Random draws come from a key per example, folded from the step and the example's place in the
     whole batch, so that the number of devices changes nothing.
     """
@@ -122,10 +128,14 @@ def train_step(
             images,
             train=True,
             context=ctx,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", auxiliary.COLLECTION],
         )
         losses = cross_entropy(logits, batch.labels, task.recipe.label_smoothing)
-        return losses.mean(), (new.get("batch_stats", {}), logits, losses.sum())
+        total = losses.mean()
+        for head in auxiliary.sowed(new):
+            beside = cross_entropy(head.logits, batch.labels, task.recipe.label_smoothing)
+            total += head.weight * beside.mean()
+        return total, (new.get("batch_stats", {}), logits, losses.sum())
 
     gradient, (batch_stats, logits, loss) = jax.grad(loss_of, has_aux=True)(state.params)
     correct = (logits.argmax(-1).astype(jnp.int32) == batch.labels).sum()
