@@ -18,9 +18,9 @@ WIDTH = flags.DEFINE_float("width", 0.5, "factor on the net's channels", 0.001, 
 X = ("layers", "depth (layers with weights)")
 SERIES = "series"
 DEFAULTS = Defaults(
-    common={"net": "resnet20", "learning_rates": "0.03,0.1,0.3"},
+    common={"net": "resnet20", "learning_rates": "0.03,0.1,0.3", "inspect": True},
     quick={"depths": "1,2", "learning_rates": "0.1", "epochs": 2, "seeds": 2,
-           "train_examples": 2000},
+           "train_examples": 2000, "inspect": False},
 )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ WAY = words(FLAGS, "ways", ",".join(WAYS), WAYS, "which of the three ways")
 
 X = ("receptive_field", "receptive field (pixels)")
 SERIES = "series"
-DEFAULTS = Defaults(common=SMALL, quick=QUICK | {"dilations": "1,2"})
+DEFAULTS = Defaults(
+    common=SMALL | {"inspect": True}, quick=QUICK | {"dilations": "1,2", "inspect": False}
+)
 
 
 def runs(setting):

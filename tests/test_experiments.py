@@ -17,7 +17,15 @@ SMALLER = {
     "depth": ["--depths=1", "--width=0.25"],
     "dilation": ["--dilations=1,2"],
     "train": ["--activation=gelu", "--kernel=2"],
+    "throughput": ["--nets=tests.tiny:small_net", "--seconds=30"],
+    "activation": ["--activations=relu,tanh", "--train_error=0.9"],
+    "connectivity": ["--kinds=conv,local,full"],
+    "pooling": ["--kinds=max,avg,stride"],
+    "stem": ["--stems=5/2,3/1"],
+    "stack": ["--sizes=3,5"],
+    "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
+MEASURING = {"throughput"}  # They train nothing.
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
 
 
@@ -46,11 +54,16 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
     rows = list(csv.DictReader((folder / "table.csv").read_text().splitlines()))
     assert rows
     assert {row["status"] for row in rows} == {"done"}
-    assert all(float(row["train_macs"]) > 0 for row in rows)
+    if name in MEASURING:
+        assert all(float(row["latency_ms"]) > 0 and not row["test_accuracy"] for row in rows)
+    else:
+        assert all(float(row["train_macs"]) > 0 for row in rows)
 
     assert main(flags, FOLDER) == 0
-    assert "nothing left to train" in capsys.readouterr().out
+    left = "measure" if name in MEASURING else "train"
+    assert f"nothing left to {left}" in capsys.readouterr().out
     assert main([*flags, "--dry_run", "--seeds=3"], FOLDER) == 0
     plan = capsys.readouterr().out
-    assert "times the seeds' standard deviation" in plan
+    said = "measurements to make" if name in MEASURING else "times the seeds' standard deviation"
+    assert said in plan
     assert "1 of 3" not in plan  # Two of three seeds are still to be trained.

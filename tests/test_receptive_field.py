@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from jax import lax
 
 from cnnjax import compute, nets
+from cnnjax.compute import receptive_field_fill
 from cnnjax.compute.trace import trace
+from tests import zoo
 
 # A small language of layers that keep positive what is positive, so that nothing cancels.
 
@@ -144,6 +146,8 @@ CASES = {
     "even kernels": [EVEN, ("conv", 4, 2, 1, (1, 1))],
     "dilated": [("conv", 3, 1, 3, (3, 3)), ("conv", 2, 2, 2, (0, 0)), RESIDUAL],
     "inception": [("conv", 3, 2, 1, (1, 1)), LOPSIDED],
+    "pyramid": [("inception", (("conv", 3, 1, 2, (2, 2)),), (("conv", 3, 1, 3, (3, 3)),))],
+    "holes": [("conv", 2), ("conv", 1, 3), ("conv", 3, 1, 2, (2, 2))],
     "sliced and padded": [("slice", 1, 2), ("pad", 2, 2), ("conv", 3)],
     "space to depth": [("blocks", 2), ("conv", 3), ("blocks", 4)],
     "channels moved": [("halves", ("conv", 3, 1, 1, (1, 1)))],
@@ -153,7 +157,7 @@ CASES = {
 
 
 def support(net, size):
-    """The boxes of pixels with a gradient at a unit in the middle, and that unit's position."""
+    """The pixels with a gradient at a unit in the middle, and that unit's position."""
     with jax.enable_x64(True):
         x = jnp.ones((1, size, size, 2), jnp.float64)
         shapes = jax.eval_shape(net.init, jax.random.key(0), x)
@@ -161,25 +165,26 @@ def support(net, size):
         out = jax.eval_shape(net.apply, ones, x)
         unit = out.shape[1] // 2, out.shape[2] // 2
         seen = jax.jit(jax.grad(lambda x: net.apply(ones, x)[0, unit[0], unit[1]].sum()))(x)
-    pixels = np.argwhere(np.asarray(seen).any(axis=(0, 3)))
-    return unit, pixels.min(axis=0), pixels.max(axis=0)
+    return np.asarray(seen).any(axis=(0, 3)), unit
 
 
-def box_and_support(layers, size):
-    """The computed box of a unit in the middle and the box of pixels it has a gradient at."""
+def predicted_and_seen(layers, size):
+    """The computed pixels of a unit in the middle, and those that it has a gradient at; None where
+    the field reaches past the image, since boxes are not clipped."""
     net = Layers(tuple(layers))
-    unit, low, high = support(net, size)
-    box = []
-    for axis in trace(net, (size, size, 2)).field.axes:
-        i = unit[axis.dim - 1]
-        box.append((i * axis.stride + axis.low, i * axis.stride + axis.high))
-    return box, list(zip(low.tolist(), high.tolist(), strict=True))
+    seen, unit = support(net, size)
+    field = trace(net, (size, size, 2)).field
+    places = [unit[axis.dim - 1] for axis in field.axes]
+    firsts = [i * axis.stride + axis.low for axis, i in zip(field.axes, places, strict=True)]
+    ends = [first + axis.size for first, axis in zip(firsts, field.axes, strict=True)]
+    if min(firsts) < 0 or max(ends) > size:
+        return None
+    return zoo.predicted(field, (size, size), places), seen
 
 
 @pytest.mark.parametrize("layers", CASES.values(), ids=CASES.keys())
-def test_the_box_is_the_support_of_the_gradient(layers):
-    box, seen = box_and_support(layers, 60)
-    assert box == seen
+def test_what_is_seen_is_the_support_of_the_gradient(layers):
+    np.testing.assert_array_equal(*predicted_and_seen(layers, 60))
 
 
 blocks = st.one_of(
@@ -189,10 +194,46 @@ blocks = st.one_of(
 
 @given(st.lists(blocks, min_size=1, max_size=3))
 @settings(max_examples=6, deadline=None)
-def test_the_box_of_any_net_is_the_support_of_the_gradient(layers):
-    box, seen = box_and_support(layers, 160)
-    assume(all(low >= 0 and high < 160 for low, high in box))  # Boxes are not clipped.
-    assert box == seen
+def test_what_any_net_sees_is_the_support_of_the_gradient(layers):
+    found = predicted_and_seen(layers, 160)
+    assume(found is not None)
+    np.testing.assert_array_equal(*found)
+
+
+# Holes.
+
+
+def pyramid(*rates):
+    """Parallel dilated convolutions, as in spatial pyramids (Chen et al. 2017, "DeepLab", §3.2)."""
+    return ("inception", *((("conv", 3, 1, rate, (rate, rate)),) for rate in rates))
+
+
+@pytest.mark.parametrize(
+    ("layers", "pixels", "side"),
+    [
+        ([("conv", 3)], 3**2, 3),
+        ([("conv", 3, 1, 4)], 3**2, 9),
+        ([("conv", 2), ("conv", 1, 3), ("conv", 2)], 4**2, 5),
+        ([("conv", 1, 3), ("conv", 3)], 3**2, 7),
+        ([("conv", (3, 1)), ("slice", 0, 2), ("conv", 2)], 5 * 2, [5, 3]),
+        # The squares of 3×3 taps share their middle.
+        ([pyramid(2, 3)], 9 + 8, 7),
+        ([pyramid(1, 2, 3), ("conv", 1, 2)], 9 + 8 + 8, 7),
+        # Too many branches to keep apart: the grid of all rows and columns.
+        ([pyramid(*range(1, 66))], 131**2, 131),
+    ],
+)
+def test_fill_is_the_share_of_pixels_seen(layers, pixels, side):
+    measured = compute.measure(Layers(tuple(layers)), (200, 200, 2))
+    height, width = side if isinstance(side, list) else (side, side)
+    assert measured["receptive_field"] == side
+    assert measured["receptive_field_fill"] == pixels / (height * width)
+
+
+def test_fill_is_known_at_every_map():
+    traced = trace(Layers((("conv", 3, 2, 2), ("dense",), ("conv", 1))), (32, 32, 2))
+    assert receptive_field_fill.per_layer(traced) == [9 / 25] * 3
+    assert receptive_field_fill.total(trace(Layers((("dense",),)), (8, 8, 2))) == 1
 
 
 # Where maps end, and what is left out.

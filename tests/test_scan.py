@@ -34,7 +34,8 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "parallel", "devices"), [("sgd()", "pmap", 4), ("adamw()", "jit", 2)]
+    ("optimizer", "parallel", "devices"),
+    [("sgd()", "pmap", 2), pytest.param("adamw()", "jit", 4, marks=pytest.mark.slow)],
 )
 def test_a_scanned_training_is_the_unrolled_one(source, optimizer, parallel, devices):
     with precision("float64"):

@@ -25,9 +25,9 @@ def main(argv: Sequence[str], folder: Path) -> int:
 
 
 def _main(argv: list[str], folder: Path) -> int:
-    # `--experiment` and `--dashboard` without a value ask for what there is.
-    argv = [f"{word}=" if word in ("--experiment", "-experiment") and not _value_follows(argv, i)
-            else word for i, word in enumerate(argv)]  # fmt: skip
+    # `--experiment`, `--summary` and `--dashboard` without a value ask for what there is.
+    argv = [f"{word}=" if word.lstrip("-") in ("experiment", "summary") and word.startswith("-")
+            and not _value_follows(argv, i) else word for i, word in enumerate(argv)]  # fmt: skip
     argv = ["--dashboard=" if word == "--dashboard" else word for word in argv]
     front = _front()
     try:
@@ -38,6 +38,10 @@ def _main(argv: list[str], folder: Path) -> int:
         from cnnjax.cli.serve import serve
 
         return serve(Path(front.dashboard or front.results), front.port)
+    if front.summary is not None and not front.experiment:
+        from cnnjax.cli.summary import run_summary
+
+        return run_summary(front.summary, rest, front.help)
     if front.experiment and front.help:
         print(pages.experiment_help(front.experiment, folder, front))
         return 0
@@ -67,6 +71,8 @@ def _front() -> flags.FlagValues:
     front = flags.FlagValues()
     text, yes = flags.DEFINE_string, flags.DEFINE_bool
     text("experiment", None, "the study to run or to go on with", flag_values=front)
+    text("summary", None, "a net's layers and costs, such as --summary=resnet50 --kernel=5",
+         flag_values=front)  # fmt: skip
     yes("list", False, "the experiments, a line each", flag_values=front)
     yes("dry_run", False, "the plan with its costs; trains nothing", flag_values=front)
     yes("quick", False, "a look in under a minute, no evidence", flag_values=front)

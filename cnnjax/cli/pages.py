@@ -19,7 +19,8 @@ def menu(folder: Path) -> str:
         lines += [f"  {question}", f"      python launch.py --experiment={name}", ""]
     lines += [
         "Add --dry_run for the plan and its cost, --quick for a look in under a minute,",
-        "--help for all flags. python launch.py --dashboard shows what there is.",
+        "--help for all flags. python launch.py --dashboard shows what there is,",
+        "python launch.py --summary=resnet50 a net's layers and what they cost.",
     ]
     return "\n".join(lines)
 
@@ -36,6 +37,7 @@ def general_help(folder: Path, front: flags.FlagValues) -> str:
     parts = [
         "python launch.py --experiment=NAME [flags]     run a study, or go on with it",
         "python launch.py --experiment=NAME --help      the flags of that study",
+        "python launch.py --summary=NET [flags]         a net's layers and what they cost",
         "",
         "experiments",
         textwrap.indent(listing(folder), "  "),
@@ -57,8 +59,15 @@ def experiment_help(name: str, folder: Path, front: flags.FlagValues) -> str:
     for group in options.GROUPS:
         names = [n for n, g in found.groups.items() if g == group and n not in own]
         parts.append(_group(titles[group], found.values, names))
-    parts.append(_group("launch.py", front, [n for n in front if n not in ("list", "dashboard")]))
+    others = ("list", "dashboard", "summary")
+    parts.append(_group("launch.py", front, [n for n in front if n not in others]))
     return "\n".join(parts)
+
+
+def summary_help(values: flags.FlagValues) -> str:
+    """The flags of `--summary`."""
+    line = "python launch.py --summary=NET [flags]     a net's layers and what they cost\n"
+    return f"{line}\n{_group('flags', values, list(values))}"
 
 
 def _group(title: str, values: flags.FlagValues, names: list[str]) -> str:

@@ -1,9 +1,11 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
-from cnnjax import compute, data
+from collections.abc import Sequence
+
+from cnnjax import compute
 from cnnjax.study import stats
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import axes_of
+from cnnjax.study.plan import Point, axes_of
 from cnnjax.study.progress import duration
 
 
@@ -14,8 +16,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
     rows = [["net", *names, "params", "MACs", "activations", "field", "runs", "time"]]
     notes = []
     for point in points:
-        shape = data.check(point.run.dataset).info.image_shape
-        costs = compute.measure(point.run.net, shape)
+        costs = compute.measure(point.run.net, point.run.image_shape)
         runs = conductor.runs_of(point)
         seconds = sum(predicted.get(run.key, 0.0) for run in runs)
         waiting = sum(run.key in predicted for run in runs)
@@ -31,16 +32,20 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
-    first = points[0]
+    return "\n".join([_aligned(rows), "", *notes, *_outlook(points, predicted)])
+
+
+def _outlook(points: Sequence[Point], predicted: dict[str, float]) -> list[str]:
+    """What is still to be done, how long it takes, and what it could show."""
+    first, about = points[0], duration(sum(predicted.values()) or 1)
+    if not first.trains:
+        return [f"{len(predicted)} measurements to make, at most about {about}"]
     rates = ", ".join(f"{r:g}" for r in sorted(first.rates))
     tuned = f"each at the best on validation of the rates {rates}, then " if first.tuning else ""
-    lines = [_aligned(rows), "", *notes]
-    lines.append(
-        f"{len(predicted)} runs to train, about {duration(sum(predicted.values()) or 1)}: {tuned}"
-        f"{first.seeds} seeds"
-    )
-    lines.append(_power(first.seeds, len(points)))
-    return "\n".join(lines)
+    return [
+        f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
+        _power(first.seeds, len(points)),
+    ]
 
 
 def _power(seeds: int, groups: int) -> str:

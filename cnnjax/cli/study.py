@@ -49,7 +49,8 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
             print("stopped and saved; the same command goes on from here")
             return 130
     else:
-        print(f"nothing left to train · {page}", flush=True)
+        left = "train" if points[0].trains else "measure"
+        print(f"nothing left to {left} · {page}", flush=True)
         write(folder.path)
     print(answer(folder.path))
     if front.open:
@@ -77,16 +78,18 @@ def _conductor(
     from cnnjax.study.execute import Executor
     from cnnjax.study.plan import axes_of
     from cnnjax.study.results import Folder
-    from cnnjax.train.devices import check_batch, local
+    from cnnjax.train.devices import local
 
-    where = local(found.values.parallel, found.values.devices)
+    where = local(found.values.parallel, found.values.devices, found.values.scan)
     for point in points:
-        check_batch(point.run.recipe.batch_size, _train_examples(point.run), where)
+        point.run.check_devices(where)
     folder = Folder(Path(front.results) / found.name)
     words = [f"--experiment={front.experiment}", *(["--quick"] if front.quick else []), *argv]
     words += [f"--results={front.results}"] if front["results"].present else []
-    plan = new_plan(shlex.join(["python", "launch.py", *words]), found.given(), front.quick)
-    executor = Executor(folder, where, found.name, quick=front.quick)
+    plan = new_plan(
+        shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
+    )
+    executor = Executor(folder, where, found.name, front.quick, found.values.inspect)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
@@ -136,12 +139,6 @@ def _head(found: Any) -> Any:
     module = found.module
     x, series = getattr(module, "X", None), getattr(module, "SERIES", None)
     return Head(found.name, found.question, x, series)
-
-
-def _train_examples(run: Any) -> int:
-    from cnnjax import data
-
-    return data.check(run.dataset).train
 
 
 def _parallel(where: Any) -> int:

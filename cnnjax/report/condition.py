@@ -29,7 +29,8 @@ def banners(study: Study) -> list[str]:
     """What the reader must know before believing any of it."""
     found, runs = [], plan_runs(study)
     if study.plan.quick or any(run.quick for run in runs):
-        found.append("A quick look, not evidence: too little training to decide anything.")
+        little = "measuring" if any(run.role == "probe" for run in runs) else "training"
+        found.append(f"A quick look, not evidence: too little {little} to decide anything.")
     found += _differ("revisions of the source", [run.revision or "unknown" for run in runs])
     found += _differ("hardware", [hardware(run) for run in runs])
     found += _differ("software", _versions(runs))
@@ -66,8 +67,8 @@ def failures(s: Summary) -> list[Failure]:
         tune = [s.study.records[k] for k in row.point.tune if k in s.study.records]
         bad = [*row.bad, *(t for t in tune if t.status in BAD)]
         for run in bad:
-            rate = run.learning_rate
-            what = f"seed {run.seed}" if run.role == "replicate" else f"learning rate {rate or 0:g}"
+            tuned = f"learning rate {run.learning_rate or 0:g}"
+            what = {"replicate": f"seed {run.seed}", "probe": "measured"}.get(run.role, tuned)
             status = run.status.replace("_", " ")
             found.setdefault(
                 run.key,

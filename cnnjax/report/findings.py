@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import words
+from cnnjax.report import goal, speed, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, progress
@@ -65,10 +65,13 @@ def report(study: Study, advice: str | None = None) -> Report:
 
 def _findings(r: Report) -> list[Finding]:
     s = r.summary
+    if s.probed:
+        return [*(Finding(*told) for told in speed.told(s)), *_notes(s)]
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
+    found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []
     found += [_said(c) for c in r.comparisons]
     found += [*(_front(s) if several else []), *_chance(s), *_rising(s), *_edges(s)]
     found += [*_gap(s), *_survivors(s), *_seeds(r), *_notes(s)]

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import words
+from cnnjax.report import speed, words
 from cnnjax.report.findings import Report
+from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
 
 MARKS = {"better": "▲ ", "worse": "▼ ", "open": "≈ "}
@@ -42,9 +43,11 @@ def _findings(r: Report) -> str:
 
 def _points(r: Report) -> str:
     s = r.summary
+    if s.probed:
+        return _measured(s)
     head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field"]
     head += ["train", "validation", "test", "seeds"]
-    lines = [f"| {' | '.join(map(escape, head))} |", "|" + " --- |" + " ---: |" * (len(head) - 1)]
+    lines = _head(head)
     for series in s.series:
         for row in s.of(series):
             m = row.measures
@@ -53,6 +56,19 @@ def _points(r: Report) -> str:
             cells += [words.accuracy(row.scores[k]) for k in ("train", "val", "test")]
             lines.append(f"| {' | '.join(map(escape, [*cells, str(len(row.done))]))} |")
     return "\n".join(lines)
+
+
+def _measured(s: Summary) -> str:
+    columns = speed.columns(s)
+    rows = [" | ".join(escape(c.text(row)) for c in columns) for row in s.rows]
+    return "\n".join([*_head([c.title for c in columns]), *(f"| {row} |" for row in rows)])
+
+
+def _head(titles: Sequence[str]) -> list[str]:
+    return [
+        f"| {' | '.join(map(escape, titles))} |",
+        "|" + " --- |" + " ---: |" * (len(titles) - 1),
+    ]
 
 
 def escape(text: str) -> str:

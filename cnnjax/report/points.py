@@ -21,7 +21,8 @@ class Row:
 
     `scores` holds `train`, `val` and `test` over the finished replicates; `rates` is
     (learning rate, mean validation accuracy) of the tuning runs; `rise` is how far validation
-    accuracy rose over the last fifth of the epochs.
+    accuracy rose over the last fifth of the epochs. `probed`: the point was measured, not trained,
+    and `readings` are its runs' mean measures, whether or not they came to their end.
     """
 
     point: Point
@@ -38,6 +39,8 @@ class Row:
     rate: float | None
     at_edge: bool
     rise: float | None
+    probed: bool = False
+    readings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
     @property
     def macs(self) -> float | None:
@@ -64,6 +67,11 @@ class Summary:
     @property
     def shown_name(self) -> str:
         return {"test": "test", "val": "validation"}[self.shown]
+
+    @property
+    def probed(self) -> bool:
+        """Whether the study measures and trains nothing."""
+        return any(row.probed for row in self.rows)
 
     @property
     def series(self) -> list[str]:
@@ -142,7 +150,15 @@ def _row(
         rate=rate,
         at_edge=not at_chance and len(tried) > 1 and rate in (min(tried), max(tried)),
         rise=_rise([study.curves.get(r.key, []) for r in done]),
+        probed=any(r.role == "probe" for r in runs),
+        readings=_readings(runs),
     )
+
+
+def _readings(runs: Sequence[Record]) -> dict[str, float | None]:
+    ended = [r for r in runs if r.role == "probe" and r.status in ("done", *BAD)]
+    names = dict.fromkeys(name for r in ended for name in r.measures)
+    return {m: _average([r.measures.get(m) for r in ended]) for m in names}
 
 
 def curve_means(

@@ -14,8 +14,12 @@ AFTER = ("seed", *MEASURES, *METRICS, "train_seconds", "role", "learning_rate", 
 
 
 def columns(study: Study) -> list[str]:
-    """The table's header: the study's axes stand after the net."""
-    return [*BEFORE, *study.axes, *AFTER]
+    """The table's header: the study's axes stand after the net, what it measured at the end."""
+    return [*BEFORE, *study.axes, *AFTER, *_measured(study)]
+
+
+def _measured(study: Study) -> list[str]:
+    return list(dict.fromkeys(name for r in study.records.values() for name in r.measured))
 
 
 def rows(study: Study) -> list[dict[str, object]]:
@@ -50,7 +54,8 @@ def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[
         | {m: r.measures.get(m) for m in MEASURES}
         | {m: r.metrics.get(m) for m in METRICS}
         | {"train_seconds": r.timings.get("train_seconds"), "role": r.role}
-        | {"learning_rate": r.learning_rate, "quick": r.quick}
+        | {"learning_rate": None if r.role == "probe" else r.learning_rate, "quick": r.quick}
+        | {m: r.measures.get(m) for m in _measured(study)}
     )
 
 

@@ -4,9 +4,9 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import table, words
+from cnnjax.report import speed, table, words
 from cnnjax.report.findings import Report
-from cnnjax.report.points import Row
+from cnnjax.report.points import Row, Summary
 
 LAYERS = 400  # Rows shown of one net.
 
@@ -14,10 +14,7 @@ LAYERS = 400  # Rows shown of one net.
 def section(r: Report) -> str:
     """The section with every point, and behind folds every run and every layer."""
     s = r.summary
-    head = [s.study.series.replace("_", " ")] if s.study.series else []
-    head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
-    head += ["params", "activations", "receptive field", "learning rate", "notes"]
-    rows = [_point(r, row) for series in s.series for row in s.of(series)]
+    head, rows = _measured(s) if s.probed else _trained(r)
     columns = table.columns(s.study)
     raw = [[_raw(row[c]) for c in columns] for row in table.rows(s.study)]
     nets: dict[tuple[str, ...], Row] = {}
@@ -30,6 +27,20 @@ def section(r: Report) -> str:
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
         f"</summary>{_table(columns, raw)}</details>{layers}</section>"
     )  # fmt: skip
+
+
+def _measured(s: Summary) -> tuple[list[str], list[list[tuple[str, Any]]]]:
+    """Head and rows of a study that trained nothing."""
+    columns = speed.columns(s)
+    return [c.title for c in columns], [[(c.text(r), c.value(r)) for c in columns] for r in s.rows]
+
+
+def _trained(r: Report) -> tuple[list[str], list[list[tuple[str, Any]]]]:
+    s = r.summary
+    head = [s.study.series.replace("_", " ")] if s.study.series else []
+    head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
+    head += ["params", "activations", "receptive field", "learning rate", "notes"]
+    return head, [_point(r, row) for series in s.series for row in s.of(series)]
 
 
 def _point(r: Report, row: Row) -> list[tuple[str, Any]]:

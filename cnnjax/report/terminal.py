@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cnnjax.report import words
+from cnnjax.report import speed, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -19,7 +19,7 @@ def answer(r: Report, colour: bool = False, width: int = 80) -> str:
     lines += [paint(line, "warn") for b in r.banners for line in _wrap(b, width)]
     if r.progress:
         lines += [paint(r.progress, "warn")]
-    lines += ["", *_table(s, paint), ""]
+    lines += ["", *(_measured if s.probed else _table)(s, paint), ""]
     for finding in r.findings:
         told = f"{finding.head}: {finding.text}" if finding.head else finding.text
         lines += [paint(line, finding.tone) for line in _wrap(told, width)]
@@ -47,10 +47,20 @@ def _table(s: Summary, paint) -> list[str]:
         cells = [row.series] if s.study.series else []
         cells += [row.label, words.si(row.macs), words.accuracy(score)]
         cells += [_seeds(row, score.n if score else 0), bar(score.mean) if score else ""]
-        body.append([_plain(c) for c in cells])
-    head = [_plain(c) for c in head]
+        body.append(cells)
+    return _laid(head, body, {0, 1 if s.study.series else 0, len(head) - 1}, paint)
+
+
+def _measured(s: Summary, paint) -> list[str]:
+    columns = [c for c in speed.columns(s) if c.short]
+    body = [[c.text(row) for c in columns] for row in s.rows]
+    return _laid([c.title for c in columns], body, {0}, paint)
+
+
+def _laid(head: list[str], body: list[list[str]], left: set[int], paint) -> list[str]:
+    """The columns numbered in `left` to the left, the others to the right."""
+    head, *body = ([_plain(c) for c in cells] for cells in [head, *body])
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-    left = {0, 1 if s.study.series else 0, len(head) - 1}
 
     def lay(cells: Sequence[str]) -> str:
         laid = [

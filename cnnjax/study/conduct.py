@@ -7,9 +7,9 @@ from typing import Any
 
 from cnnjax.study.estimate import plan_seconds
 from cnnjax.study.execute import Executor
+from cnnjax.study.job import Job
 from cnnjax.study.plan import Point, describe
 from cnnjax.study.progress import Progress
-from cnnjax.study.run import Run
 
 
 @dataclasses.dataclass
@@ -28,23 +28,24 @@ class Conductor:
                 if record := self.executor.finished(run):
                     self.records[run.key] = record
 
-    def all_runs(self) -> list[Run]:
-        """Every training known by now; a point still to be tuned stands at a middle rate."""
+    def all_runs(self) -> list[Job]:
+        """Every job known by now; a point still to be tuned stands at a middle rate."""
         runs = [run for point in self.points for run in self.runs_of(point)]
         return list({run.key: run for run in reversed(runs)}.values())[::-1]
 
-    def runs_of(self, point: Point) -> list[Run]:
-        """The point's trainings, as far as they are known."""
+    def runs_of(self, point: Point) -> list[Job]:
+        """The point's jobs, as far as they are known."""
         return point.runs(self.chosen(point)[0])
 
     def chosen(self, point: Point) -> tuple[float | None, list[str]]:
-        """The point's rate and notes; None while its tuning is not complete."""
+        """The point's rate and notes; None while its tuning is not complete, and for
+        measurements."""
         if all(run.key in self.records for run in point.tuning):
             return point.choose(self.records)
         return None, []
 
-    def waiting(self) -> list[Run]:
-        """What is still to be trained, as far as can be told."""
+    def waiting(self) -> list[Job]:
+        """What is still to be done, as far as can be told."""
         return [run for run in self.all_runs() if run.key not in self.records]
 
     def predicted(self, parallel: int) -> dict[str, float]:
@@ -71,12 +72,10 @@ class Conductor:
                 if seed < point.seeds:
                     self._ensure(self._replicates(point)[seed], progress)
 
-    def _replicates(self, point: Point) -> list[Run]:
-        rate, _ = self.chosen(point)
-        assert rate is not None, "replicates come after tuning"
-        return point.replicates(rate)
+    def _replicates(self, point: Point) -> list[Job]:
+        return point.known(self.chosen(point)[0])
 
-    def _ensure(self, run: Run, progress: Progress) -> None:
+    def _ensure(self, run: Job, progress: Progress) -> None:
         if run.key in self.records:
             return
         progress.begin(run)
@@ -85,7 +84,7 @@ class Conductor:
         self.report()
         progress.end(run, record)
 
-    def failed(self) -> list[tuple[Run, Mapping[str, Any]]]:
+    def failed(self) -> list[tuple[Job, Mapping[str, Any]]]:
         """The runs that did not end as they should."""
         runs = {run.key: run for run in self.all_runs()}
         bad = ("failed", "out_of_memory", "diverged")
@@ -93,8 +92,10 @@ class Conductor:
         return [(run, r) for run, r in found if r["status"] in bad]
 
 
-def new_plan(command: str, given: Mapping[str, Any], quick: bool) -> dict[str, Any]:
-    """The start of a plan's entry in study.json."""
+def new_plan(
+    command: str, given: Mapping[str, Any], quick: bool, goal: tuple[str, float] | None = None
+) -> dict[str, Any]:
+    """The start of a plan's entry in study.json; `goal` is a column of the curves and its value."""
     now = datetime.datetime.now(datetime.UTC)
     return {
         "id": now.isoformat(),
@@ -102,5 +103,6 @@ def new_plan(command: str, given: Mapping[str, Any], quick: bool) -> dict[str, A
         "command": command,
         "flags": dict(given),
         "quick": quick,
+        "goal": goal and list(goal),
         "points": [],
     }

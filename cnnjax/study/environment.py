@@ -54,6 +54,18 @@ def hardware(devices: Any) -> dict[str, Any]:
     }
 
 
+def place(devices: Any) -> str:
+    """The devices in words that tell one machine's from another's, for what is measured there."""
+    found = hardware(devices)
+    told = [found["devices"]]
+    if found["kind"] == "cpu":
+        told += [found["processor"], f"{found['cores'] or os.cpu_count()} cores"]
+    told += [devices.mode] if devices.count > 1 else []
+    if devices.scan is not None:
+        told += ["blocks scanned" if devices.scan else "blocks unrolled"]
+    return ", ".join(told)
+
+
 @functools.cache
 def _processor() -> str:
     try:

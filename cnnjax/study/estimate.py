@@ -8,16 +8,18 @@ the first runs turned out.
 from typing import Any
 
 from cnnjax import compute, data
-from cnnjax.study.run import Run
+from cnnjax.compute.trace import trace
+from cnnjax.study.job import Job
 
 # Per core or device: MACs and activation elements a second, in training.
 _SPEED = {"cpu": (3.6e10, 8e7), "gpu": (1.5e13, 1.0e11), "tpu": (3e13, 2e11)}
 COMPILE_SECONDS = 4.0
+LAYER_SECONDS = 0.15  # To compile the programs of a measurement.
 OVERHEAD_SECONDS = 0.7  # Evaluation, records, the dashboard.
 
 
-def run_seconds(run: Run, platform: str, parallel: int) -> float:
-    """Seconds that one run trains and is recorded, on `parallel` cores or devices."""
+def run_seconds(run: Any, platform: str, parallel: int) -> float:
+    """Seconds that a training (a `Run`) takes and is recorded, on `parallel` cores or devices."""
     outline = data.check(run.dataset)
     costs = compute.measure(run.net, outline.info.image_shape)
     size = run.recipe.batch_size
@@ -28,14 +30,26 @@ def run_seconds(run: Run, platform: str, parallel: int) -> float:
     return run.recipe.epochs * epoch + outline.train / size * step / 3 + OVERHEAD_SECONDS
 
 
-def plan_seconds(runs: list[Run], platform: str, parallel: int) -> dict[str, float]:
+def probe_seconds(probe: Any, platform: str, parallel: int) -> float:
+    """Seconds that a measurement (a `Probe`) takes: programs to compile, some calls of each."""
+    costs = compute.measure(probe.net, probe.image_shape)
+    macs_rate, move_rate = _SPEED.get(platform, _SPEED["cpu"])
+    image = (3 * costs["macs"] / macs_rate + costs["activations"] / move_rate) / parallel
+    layers = len(compute.layers(trace(probe.net, probe.image_shape)))
+    return min(
+        probe.instrument.seconds,
+        LAYER_SECONDS * layers + 20 * image * probe.batch_size + OVERHEAD_SECONDS,
+    )
+
+
+def plan_seconds(runs: list[Job], platform: str, parallel: int) -> dict[str, float]:
     """Seconds of each run by key; the first of a shape also compiles."""
     found: dict[str, float] = {}
     shapes: set[Any] = set()
     for run in runs:
         if run.key not in found:
-            shape = (run.net, run.dataset)
+            shape = (run.net, run.image_shape)
             compiling = 0.0 if shape in shapes else COMPILE_SECONDS
             shapes.add(shape)
-            found[run.key] = run_seconds(run, platform, parallel) + compiling
+            found[run.key] = run.seconds(platform, parallel) + compiling
     return found

@@ -1,18 +1,21 @@
-"""Train what a study asks for and is not there yet; keep going past a run that fails."""
+"""Do what a study asks for and is not there yet; keep going past a run that fails."""
 
 import dataclasses
 import datetime
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from cnnjax import compute, data
 from cnnjax.errors import UserError
 from cnnjax.study import environment
+from cnnjax.study.artifacts import write_inspection
+from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run, difference
 from cnnjax.train import checkpoint
@@ -30,17 +33,18 @@ class Stopped(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Executor:
-    """Runs trainings in this process and keeps their records in `folder`."""
+    """Carries jobs out in this process and keeps their records in `folder`."""
 
     folder: Folder
     devices: Devices
     experiment: str
     quick: bool = False
+    inspect: bool = False  # Look into each point's first replicate.
     progress: Callable[[int, int], None] = lambda step, steps: None
     stop: Callable[[], bool] = lambda: False
 
-    def finished(self, run: Run) -> dict[str, Any] | None:
-        """The record of a run that need not be trained again.
+    def finished(self, run: Job) -> dict[str, Any] | None:
+        """The record of a run that need not be done again.
 
         Raises:
           UserError: the record is of another configuration, naming the field.
@@ -56,8 +60,8 @@ class Executor:
             )
         return record
 
-    def execute(self, run: Run) -> dict[str, Any]:
-        """Train, evaluate and record one run, going on where an earlier attempt stopped.
+    def execute(self, run: Job) -> dict[str, Any]:
+        """Carry out and record one run, going on where an earlier attempt stopped.
 
         Raises:
           Stopped: asked to; the record says `stopped` and the next attempt goes on.
@@ -65,20 +69,8 @@ class Executor:
         started = time.monotonic()
         record = self._begin(run)
         try:
-            outcome = self._train(run)
-            record |= {
-                "status": outcome.status,
-                "epochs_done": outcome.epochs,
-                "metrics": self._finish(run, outcome) if outcome.status == "done" else {},
-            }
-            record["measures"]["train_macs"] = _measured(self._train_macs(run, outcome), "MACs")
-            record["timings"] = {
-                "train_seconds": round(outcome.seconds, 3),
-                "compile_seconds": round(outcome.program.compile_seconds, 3),
-                "total_seconds": round(time.monotonic() - started, 3),
-            }
-            if outcome.status == "diverged":
-                record["error"] = f"the loss was not finite after {outcome.steps} steps"
+            run.carry_out(self, record)
+            record["timings"]["total_seconds"] = round(time.monotonic() - started, 3)
         except KeyboardInterrupt:
             self.folder.write_record(run.key, record | {"status": "stopped"})
             raise
@@ -92,10 +84,25 @@ class Executor:
             checkpoint.remove(self._saved(run))
         return record
 
-    def _begin(self, run: Run) -> dict[str, Any]:
-        outline = data.check(run.dataset)
+    def train(self, run: Run, record: dict[str, Any]) -> None:
+        """Train and evaluate one run, and write what comes of it into its record."""
+        outcome = self._train(run)
+        record |= {
+            "status": outcome.status,
+            "epochs_done": outcome.epochs,
+            "metrics": self._finish(run, outcome) if outcome.status == "done" else {},
+        }
+        record["measures"]["train_macs"] = _measured(self._train_macs(run, outcome), "MACs")
+        record["timings"] = {
+            "train_seconds": round(outcome.seconds, 3),
+            "compile_seconds": round(outcome.program.compile_seconds, 3),
+        }
+        if outcome.status == "diverged":
+            record["error"] = f"the loss was not finite after {outcome.steps} steps"
+
+    def _begin(self, run: Job) -> dict[str, Any]:
         units = compute.units()
-        costs = compute.measure(run.net, outline.info.image_shape)
+        costs = compute.measure(run.net, run.image_shape)
         record = {
             "key": run.key,
             "experiment": self.experiment,
@@ -105,24 +112,16 @@ class Executor:
             "net": run.label,
             "adapted": bool(run.net.adapted),
             "axes": dict(run.axes),
-            "dataset": run.dataset.name,
+            **run.about(),
             "seed": run.seed,
             "config": run.config(),
             "measures": {name: _measured(v, units[name]) for name, v in costs.items()},
-            "layers": _layers(run, outline.info.image_shape),
+            "layers": _layers(run),
             "metrics": {},
             "timings": {},
             "versions": environment.versions(),
             "revision": environment.revision(),
             "hardware": environment.hardware(self.devices),
-            "data": {
-                "classes": outline.info.classes,
-                "train_examples": outline.train,
-                "val_examples": outline.val,
-                "test_examples": outline.test,
-                "provenance": outline.info.provenance,
-                "notes": list(outline.info.notes),
-            },
             "error": None,
             "started": _now(),
         }
@@ -144,8 +143,7 @@ class Executor:
         return self.folder.run_dir(run.key) / "checkpoint"
 
     def _train_macs(self, run: Run, outcome: Outcome) -> int:
-        shape = data.check(run.dataset).info.image_shape
-        return compute.train_step_macs(run.net, shape, run.recipe.batch_size) * outcome.steps
+        return compute.train_step_macs(run.net, run.image_shape, run.batch_size) * outcome.steps
 
     def _finish(self, run: Run, outcome: Outcome) -> dict[str, float]:
         """Metrics on clean images; the test split is read here, once, and only by replicates."""
@@ -157,6 +155,8 @@ class Executor:
         for name, split in splits.items():
             found, logits = evaluate(outcome.program, self.devices, outcome.state, split, name)
             metrics |= found
+        if run.test and self.inspect and run.seed == 0:
+            self._inspect(run, source, outcome)
         if run.test:
             extra = {f"extra_{k}": np.asarray(v) for k, v in source.test.extra.items()}
             self.folder.write_predictions(
@@ -171,12 +171,19 @@ class Executor:
             )
         return metrics
 
-    def _failed(self, run: Run, e: Exception) -> dict[str, Any]:
+    def _inspect(self, run: Run, source: data.Source, outcome: Outcome) -> None:
+        from cnnjax.study.inspect import inspect
+
+        start = outcome.program.init(self.devices.put(jax.random.key(run.seed)))
+        states = {"start": start, "end": outcome.state}
+        write_inspection(self.folder, run.key, inspect(run.net, run.recipe, source, states))
+
+    def _failed(self, run: Job, e: Exception) -> dict[str, Any]:
         """Status and one line of reason; the traceback goes into the run's folder."""
         text = str(e).strip().splitlines()[0] if str(e).strip() else ""
         memory = isinstance(e, MemoryError) or "RESOURCE_EXHAUSTED" in str(e)
         if memory:
-            size = run.recipe.batch_size
+            size = run.batch_size
             return {
                 "status": "out_of_memory",
                 "error": f"out of memory with batch_size {size}; try --batch_size={size // 2 or 1}",
@@ -201,10 +208,10 @@ def model_of(net: Any, recipe: Any, source: data.Source, state: State) -> Model:
     )
 
 
-def _layers(run: Run, shape: Sequence[int]) -> list[dict[str, Any]]:
+def _layers(run: Job) -> list[dict[str, Any]]:
     from cnnjax.compute.trace import trace
 
-    return compute.layers(trace(run.net, shape))
+    return compute.layers(trace(run.net, run.image_shape))
 
 
 def _measured(v: Any, unit: str) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """An experiment file as an object: its question, its flags, and the points that it asks for.
 
 An experiment file has a docstring that begins with its question, `FLAGS` (an absl FlagValues of
-its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS`, and `runs(setting)`, a
-generator of `Run` values made with `setting.run(net, **axes)`.
+its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS` and `goal()` (a column of the
+curves and the value to reach), and `runs(setting)`, a generator of `Run` values made with
+`setting.run(net, **axes)`, or of `Probe` values made with `setting.probe(net, instrument, **axes)`
+where a study measures and trains nothing.
 """
 
 import dataclasses
@@ -34,6 +36,11 @@ class Experiment:
     @property
     def question(self) -> str:
         return first_line(self.module.__doc__ or self.name)
+
+    @property
+    def goal(self) -> tuple[str, float] | None:
+        """What each point is timed to reach, if anything: a column of the curves and its value."""
+        return self.module.goal() if hasattr(self.module, "goal") else None
 
     @property
     def own_flags(self) -> list[str]:
@@ -86,6 +93,8 @@ class Setting:
     recipe: Recipe
     image_shape: tuple[int, int, int]
     classes: int
+    machine: tuple[Any, ...] = ()  # As `train.devices.local` takes it.
+    given: frozenset[str] = frozenset()  # The flags that were set on the command line.
 
     def net(self, name: str | None = None, input_shape: Any = None, **axes: Any) -> Any:
         """The net of `--net` (or another) for the dataset's images and classes."""
@@ -116,6 +125,31 @@ class Setting:
             label=label or self.net_name,
             axes=tuple(axes.items()),
             notes=tuple(notes),
+        )
+
+    def probe(
+        self,
+        net: Any,
+        instrument: Any,
+        *,
+        label: str,
+        image_shape: Any = None,
+        notes: Iterable[str] = (),
+        **axes: Any,
+    ) -> Any:
+        """A `Probe`: what `instrument` measures of `net`, by default on the dataset's images."""
+        from cnnjax.study import environment
+        from cnnjax.study.probe import Probe
+        from cnnjax.train.devices import local
+
+        return Probe(
+            net=net,
+            image_shape=tuple(image_shape or self.image_shape),
+            instrument=instrument,
+            place=environment.place(local(*self.machine)),
+            label=label,
+            axes=tuple(axes.items()),
+            notes=(*notes, *([f"adapted: {net.adapted}"] if net.adapted else [])),
         )
 
     def measure(self, net: Any) -> dict[str, Any]:
@@ -162,6 +196,8 @@ def setting(experiment: Experiment) -> Setting:
         recipe=make_recipe(**given),
         image_shape=tuple(outline.info.image_shape),
         classes=outline.info.classes,
+        machine=(v.parallel, v.devices, v.scan),
+        given=frozenset(experiment.given()),
     )
 
 
@@ -187,17 +223,17 @@ def points(experiment: Experiment) -> list[Any]:
       UserError: naming the axis or the layer.
     """
     from cnnjax import compute
-    from cnnjax.data import check
     from cnnjax.study.plan import Point
 
     v = experiment.values
-    rates = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
+    grid = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
     found = []
     for run in experiment.module.runs(setting(experiment)):
-        compute.measure(run.net, check(run.dataset).info.image_shape)
+        compute.measure(run.net, run.image_shape)
+        rates = run.rates(grid)
         for rate in rates:
             make_recipe(run.recipe, learning_rate=rate)  # In range?
-        found.append(Point(run, tuple(sorted(set(rates))), v.seeds))
+        found.append(Point(run, rates, v.seeds))
     if not found:
         raise UserError(f"{experiment.name} asks for no runs: check its flags")
     return found

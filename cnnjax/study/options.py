@@ -117,6 +117,8 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     numbers(values, "learning_rates", defaults.get("learning_rates", "0.1"),
             "each point at the best of these on validation")  # fmt: skip
     groups |= {"learning_rate": "study", "learning_rates": "study"}
+    add("study", flags.DEFINE_bool, "inspect", False,
+        "show each point's gradient flow and effective receptive field")  # fmt: skip
     add("study", text, "net", "vgg4_slim", "a net's name, or file.py:function of your own")
     add("data", text, "dataset", "cluttered_digits",
         "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
@@ -136,7 +138,9 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     flags.DEFINE_enum("parallel", defaults.get("parallel", "pmap"), ("pmap", "jit"),
                       "how several devices share a batch", flag_values=values)  # fmt: skip
     add("machine", whole, "devices", None, "use so many of the local devices (default: all)")
-    groups["parallel"] = "machine"
+    flags.DEFINE_bool("scan", None, "compile equal blocks once and scan them (default: by rule)",
+                      flag_values=values)  # fmt: skip
+    groups |= {"parallel": "machine", "scan": "machine"}
     return groups
 
 

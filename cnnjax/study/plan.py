@@ -5,42 +5,53 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.study.run import TUNING_SEED, Run
+from cnnjax.study.job import Job
+from cnnjax.study.run import TUNING_SEED
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One net of a study, tried at `rates`, of which there is one or more, and replicated `seeds`
-    times at the best."""
+    """One net of a study, tried at `rates` and replicated `seeds` times at the best; a measurement
+    has no rates."""
 
-    run: Run
+    run: Job
     rates: tuple[float, ...]
     seeds: int
 
     @property
-    def tuning(self) -> list[Run]:
+    def trains(self) -> bool:
+        return bool(self.rates)
+
+    @property
+    def tuning(self) -> list[Job]:
         """A run for each learning rate; with one rate there is nothing to choose."""
         if len(self.rates) < 2:
             return []
         return [self.run.at(rate, TUNING_SEED, test=False) for rate in self.rates]
 
-    def replicates(self, rate: float) -> list[Run]:
-        """The runs whose test accuracy counts, at fresh seeds."""
+    def replicates(self, rate: float | None) -> list[Job]:
+        """The runs whose test accuracy counts, at fresh seeds; measurements have no rate."""
         return [self.run.at(rate, seed) for seed in range(self.seeds)]
 
-    def runs(self, rate: float | None) -> list[Run]:
-        """Tuning and replicates; while no rate is chosen, the replicates of the middle one."""
-        middle = sorted(self.rates)[len(self.rates) // 2]
-        return [*self.tuning, *self.replicates(middle if rate is None else rate)]
+    def known(self, rate: float | None) -> list[Job]:
+        """The replicates; none while the rate is still to be chosen."""
+        return [] if rate is None and self.trains else self.replicates(rate)
 
-    def choose(self, records: Mapping[str, Mapping[str, Any]]) -> tuple[float, list[str]]:
-        """The rate with the best validation accuracy (then the lower loss), and what to note.
+    def runs(self, rate: float | None) -> list[Job]:
+        """Tuning and replicates; while no rate is chosen, the replicates of the middle one."""
+        if rate is None and self.trains:
+            rate = sorted(self.rates)[len(self.rates) // 2]
+        return [*self.tuning, *self.replicates(rate)]
+
+    def choose(self, records: Mapping[str, Mapping[str, Any]]) -> tuple[float | None, list[str]]:
+        """The rate with the best validation accuracy (then the lower loss), and what to note; no
+        rate where nothing is trained.
 
         A run that diverged or failed is worse than any other.
         """
         tuning = self.tuning
         if not tuning:
-            return self.rates[0], []
+            return (self.rates[0] if self.trains else None), []
         scores = {r.recipe.learning_rate: _score(records.get(r.key)) for r in tuning}
         best = max(scores, key=lambda rate: scores[rate])
         if scores[best][0] == -math.inf:
@@ -89,6 +100,6 @@ def describe(point: Point, rate: float | None, notes: Sequence[str]) -> dict[str
         "notes": [*point.run.notes, *notes],
         "learning_rate": rate,
         "tune": [r.key for r in point.tuning],
-        "runs": [r.key for r in point.replicates(rate)] if rate is not None else [],
+        "runs": [r.key for r in point.known(rate)],
         "seeds": point.seeds,
     }

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from cnnjax.study.run import Run
+from cnnjax.study.job import Job
 
 
 def duration(seconds: float) -> str:
@@ -40,10 +40,10 @@ class Progress:
         """A line above the bars."""
         self.console.print(line, markup=False, soft_wrap=True)
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Job) -> None:
         self.began = time.monotonic()
         if self.bars:
-            self.bars.reset(self.run, description=f"  {_named(run)}", total=1, right="compiling")
+            self.bars.reset(self.run, description=f"  {run.heading}", total=1, right="compiling")
 
     def step(self, step: int, steps: int) -> None:
         if self.bars:
@@ -51,7 +51,7 @@ class Progress:
             left = duration(spent / max(step, 1) * (steps - step)) if step < steps else "evaluating"
             self.bars.update(self.run, completed=step, total=steps, right=left)
 
-    def end(self, run: Run, record: dict[str, Any]) -> None:
+    def end(self, run: Job, record: dict[str, Any]) -> None:
         """A run ended and its record is written."""
         self.done += 1
         took = time.monotonic() - self.began
@@ -61,7 +61,7 @@ class Progress:
             self.bars.update(self.study, completed=self.done, right=f"{self.remaining()} left")
         else:
             self.say(
-                f"{self.done}/{self.total} · {_named(run)} · {_result(record)} · "
+                f"{self.done}/{self.total} · {run.heading} · {_result(run, record)} · "
                 f"{duration(took)} · {self.remaining()} left"
             )
 
@@ -76,15 +76,6 @@ class Progress:
             self.bars = None
 
 
-def _named(run: Run) -> str:
-    which = f"seed {run.seed}" if run.test else "tuning"
-    return f"{run.name} · rate {run.recipe.learning_rate:g} · {which}"
-
-
-def _result(record: dict[str, Any]) -> str:
-    if record["status"] != "done":
-        return record["status"].replace("_", " ")
-    metrics = record["metrics"]
-    if metrics.get("test_accuracy") is not None:
-        return f"test {metrics['test_accuracy']:.1%}"
-    return f"validation {metrics['val_accuracy']:.1%}"
+def _result(run: Job, record: dict[str, Any]) -> str:
+    done = record["status"] == "done"
+    return run.result(record) if done else record["status"].replace("_", " ")

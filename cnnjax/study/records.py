@@ -8,7 +8,7 @@ from typing import Any
 from cnnjax.study.files import Unreadable
 
 STATUSES = ("done", "diverged", "failed", "out_of_memory", "stopped", "running")
-ROLES = ("replicate", "tune")
+ROLES = ("replicate", "tune", "probe")
 _LONGEST = 2000  # Characters of one text; more is no name, note or error line of ours.
 
 Axis = str | int | float | bool | None
@@ -30,6 +30,7 @@ class Record:
     seed: int = 0
     measures: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    measured: tuple[str, ...] = ()  # The measures that were taken in place of training.
     layers: tuple[Mapping[str, Any], ...] = ()
     metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     timings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
@@ -39,6 +40,7 @@ class Record:
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
+    notes: tuple[str, ...] = ()
     started: str | None = None
     finished: str | None = None
     epochs_done: int = 0
@@ -72,6 +74,7 @@ class Plan:
     command: str = ""
     flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: bool = False
+    goal: tuple[str, float] | None = None  # A column of the curves, and the value to reach.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +128,14 @@ def read_plan(data: Any) -> Plan:
         command=_text(data.get("command")),
         flags=_dict(data.get("flags")),
         quick=data.get("quick") is True,
+        goal=_goal(data.get("goal")),
     )
+
+
+def _goal(data: Any) -> tuple[str, float] | None:
+    metric, value = data if isinstance(data, list) and len(data) == 2 else (None, None)
+    known = metric in ("train_accuracy", "val_accuracy") and number(value) is not None
+    return (metric, float(value)) if known else None
 
 
 def read_run(data: Mapping[str, Any]) -> Record:
@@ -152,6 +162,7 @@ def read_run(data: Mapping[str, Any]) -> Record:
         seed=_integer(data.get("seed")),
         measures={k: _measure(v) for k, v in measures.items()},
         units={k: _text(v.get("unit")) for k, v in measures.items() if isinstance(v, dict)},
+        measured=_lines(data.get("measured")),
         layers=tuple(row for row in _list(data.get("layers")) if isinstance(row, dict)),
         metrics=_metrics(data.get("metrics")),
         timings=_numbers(data.get("timings")),
@@ -161,6 +172,7 @@ def read_run(data: Mapping[str, Any]) -> Record:
         data=_dict(data.get("data")),
         config=_dict(data.get("config")),
         error=_line(data.get("error")) or None,
+        notes=_lines(data.get("notes")),
         started=_text(data.get("started")) or None,
         finished=_text(data.get("finished")) or None,
         epochs_done=_integer(data.get("epochs_done")),
@@ -183,7 +195,7 @@ def _point(data: Any, place: int) -> Point:
         axes=_axes(data.get("axes")),
         runs=tuple(dict.fromkeys(_text(k) for k in data["runs"])),
         tune=tuple(dict.fromkeys(_text(k) for k in _list(data.get("tune")))),
-        notes=tuple(filter(None, (_line(n) for n in _list(data.get("notes"))))),
+        notes=_lines(data.get("notes")),
         learning_rate=number(data.get("learning_rate")),
         seeds=_integer(data.get("seeds")),
         failed_match=None if failed in (None, False) else _line(str(failed)),
@@ -223,6 +235,10 @@ def _text(v: Any) -> str:
 
 def _line(v: Any) -> str:
     return " ".join(_text(v).split())[:500]
+
+
+def _lines(v: Any) -> tuple[str, ...]:
+    return tuple(filter(None, map(_line, _list(v))))
 
 
 def _integer(v: Any) -> int:

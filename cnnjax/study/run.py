@@ -1,12 +1,12 @@
 """Run: one training as a value. Its key names its place in the results."""
 
 import dataclasses
-import functools
+from collections.abc import Sequence
 from typing import Any
 
-from cnnjax import values
-from cnnjax.data.source import Dataset
+from cnnjax.data.source import Dataset, check
 from cnnjax.nets.net import Net
+from cnnjax.study.job import Job
 from cnnjax.train.recipe import Recipe
 from cnnjax.values import value
 
@@ -14,7 +14,7 @@ TUNING_SEED = 1_000_000  # Replicates count from 0, so tuning never shares a see
 
 
 @value
-class Run:
+class Run(Job):
     """A net trained on a dataset by a recipe from a seed. `test=False`: a tuning run, which reads
     validation only. `label` and `axes` place it in a study and are no part of its key.
     """
@@ -28,35 +28,61 @@ class Run:
     axes: tuple[tuple[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
-    @functools.cached_property
-    def bare(self) -> "Run":
-        """Without what only places it in a study."""
-        return dataclasses.replace(self, label="", axes=(), notes=())
-
-    @functools.cached_property
-    def key(self) -> str:
-        """Equal for equal trainings, whatever study asks for them."""
-        return values.key(self.bare)
-
     @property
     def role(self) -> str:
         return "replicate" if self.test else "tune"
 
     @property
-    def name(self) -> str:
-        """The run in a few words, for progress lines."""
-        axes = " · ".join(f"{k.replace('_', ' ')} {v}" for k, v in self.axes)
-        return f"{self.label} · {axes}" if axes else self.label
+    def image_shape(self) -> tuple[int, int, int]:
+        return tuple(check(self.dataset).info.image_shape)
 
-    def config(self) -> dict[str, Any]:
-        """The fully resolved configuration as JSON data."""
-        config = values.to_json(self.bare)
-        return {k: v for k, v in config.items() if k not in ("label", "axes", "notes")}
+    @property
+    def batch_size(self) -> int:
+        return self.recipe.batch_size
+
+    @property
+    def heading(self) -> str:
+        which = f"seed {self.seed}" if self.test else "tuning"
+        return f"{self.name} · rate {self.recipe.learning_rate:g} · {which}"
 
     def at(self, rate: float, seed: int, test: bool = True) -> "Run":
         """The same run at a learning rate and seed."""
         recipe = dataclasses.replace(self.recipe, learning_rate=rate)
         return dataclasses.replace(self, recipe=recipe, seed=seed, test=test)
+
+    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
+        return tuple(sorted(set(grid)))
+
+    def check_devices(self, devices: Any) -> None:
+        from cnnjax.train.devices import check_batch
+
+        check_batch(self.batch_size, check(self.dataset).train, devices)
+
+    def seconds(self, platform: str, parallel: int) -> float:
+        from cnnjax.study.estimate import run_seconds
+
+        return run_seconds(self, platform, parallel)
+
+    def about(self) -> dict[str, Any]:
+        outline = check(self.dataset)
+        data = {
+            "classes": outline.info.classes,
+            "train_examples": outline.train,
+            "val_examples": outline.val,
+            "test_examples": outline.test,
+            "provenance": outline.info.provenance,
+            "notes": list(outline.info.notes),
+        }
+        return {"dataset": self.dataset.name, "data": data}
+
+    def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
+        executor.train(self, record)
+
+    def result(self, record: dict[str, Any]) -> str:
+        metrics = record["metrics"]
+        if metrics.get("test_accuracy") is not None:
+            return f"test {metrics['test_accuracy']:.1%}"
+        return f"validation {metrics['val_accuracy']:.1%}"
 
 
 def difference(old: Any, new: Any, where: str = "") -> str | None:

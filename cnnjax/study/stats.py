@@ -130,6 +130,21 @@ def detectable(
     return high * math.sqrt(2 / n) * sd
 
 
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Spearman's: Pearson's correlation of the ranks, equal values sharing theirs; None where a
+    side has fewer than two values to order.
+
+    Raises:
+      ValueError: a and b differ in length.
+    """
+    ranks = [_ranks(v) for v in (a, b)]
+    if len(ranks[0]) != len(ranks[1]):
+        raise ValueError("a rank correlation is of pairs")
+    x, y = (r - r.mean() for r in ranks)
+    size = math.sqrt(float((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum()) / size if size else None
+
+
 def front(
     costs: Sequence[float | None], gains: Sequence[float | None], tolerance: float = 0.0
 ) -> list[int]:
@@ -151,6 +166,12 @@ def front(
         )
 
     return [i for c, g, i in sorted(places) if not beaten(c, g)]
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, place, count = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return (last - (count - 1) / 2)[place]
 
 
 def _sd(v: np.ndarray, common: Spread | None) -> tuple[float, float]:

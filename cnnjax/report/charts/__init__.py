@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cnnjax.report.breakdown import Breakdown
-from cnnjax.report.charts import accuracy, differences, training
+from cnnjax.report.charts import accuracy, differences, goal, inside, speed, training
 from cnnjax.report.charts.parts import Chart
 from cnnjax.report.findings import Report
 
@@ -14,11 +14,18 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     found = [
         accuracy.pareto(s),
         accuracy.along(s),
+        goal.steps(s),
         differences.differences(s, r.comparisons),
         differences.doublings(r.comparisons),
         training.training_gap(s),
         *(differences.breakdown(s, b) for b in breakdowns),
+        inside.flow(s),
+        inside.fields(s),
         training.curves(s),
         training.rates(s),
+        speed.latency(s, "macs"),
+        speed.latency(s, "activations"),
+        speed.rates(s),
+        speed.compiling(s),
     ]
     return [chart for chart in found if chart is not None]

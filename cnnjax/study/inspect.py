@@ -1,0 +1,56 @@
+"""What a net looks like inside, before and after training: gradient flow and effective field.
+
+Costs two compilations, so it is done for the first replicate of a point, where it is asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnnjax.compute.effective import EffectiveField, effective_field
+from cnnjax.compute.gradients import gradient_flow
+from cnnjax.data.source import Source
+from cnnjax.train.loop import make_task
+from cnnjax.train.recipe import Recipe
+from cnnjax.train.step import State
+
+BATCH, IMAGES = 64, 8  # Validation images for the gradient flow, and for the effective field.
+CELLS = 32  # The picture of the field has at most so many cells a side.
+
+
+def inspect(
+    net: Any, recipe: Recipe, source: Source, states: Mapping[str, State]
+) -> dict[str, dict[str, Any]]:
+    """For each of the named states (`start`, `end`) its gradient flow and effective field, as
+    plain data for `artifacts/inspection.json`.
+    """
+    task = make_task(net, recipe, source)
+    images = jax.jit(task.normalised)(source.val.images[:BATCH])
+    labels = source.val.labels[:BATCH]
+    found = {}
+    for name, state in states.items():
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        rows = gradient_flow(net, variables, images, labels)
+        field = effective_field(net, variables, images[:IMAGES])
+        found[name] = {"flow": rows, "field": _plain(field)}
+    return found
+
+
+def _plain(field: EffectiveField) -> dict[str, Any]:
+    """The field with its gradient on a coarser grid, as shares of the largest."""
+    top = float(field.gradient.max()) or 1.0
+    cells = coarse(field.gradient / top, CELLS)
+    return {
+        "size": field.size,
+        "box": [list(axis) for axis in field.box],
+        "image": list(field.gradient.shape),
+        "gradient": np.round(cells, 4).tolist(),
+    }
+
+
+def coarse(values: np.ndarray, cells: int) -> np.ndarray:
+    """[H, W] as means over blocks, so that neither side has more than `cells`."""
+    rows, columns = (np.array_split(np.arange(n), min(n, cells)) for n in values.shape)
+    return np.array([[values[np.ix_(r, c)].mean() for c in columns] for r in rows])

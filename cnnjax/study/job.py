@@ -1,0 +1,81 @@
+"""Job: one thing that a study plans and an executor carries out, as a value."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Self
+
+from cnnjax import values
+from cnnjax.nets.net import Net
+
+
+class Job:
+    """A training (`Run`) or a measurement (`Probe`); another kind is another subclass.
+
+    A subclass is a frozen value (`@value`). `label`, `axes` and `notes` place it in a study and are
+    no part of its key. What is only annotated here is a field or a property of the subclass, and
+    what raises NotImplementedError is a method of its own.
+    """
+
+    net: Net
+    seed: int
+    label: str
+    axes: tuple[tuple[str, Any], ...]
+    notes: tuple[str, ...]
+    role: str  # One of `study.records.ROLES`.
+    image_shape: tuple[int, int, int]  # (H, W, C) of what the net sees.
+    batch_size: int  # Images at a time, over all devices.
+    heading: str  # The job in a few words, for progress lines.
+
+    @functools.cached_property
+    def bare(self) -> Self:
+        """Without what only places it in a study."""
+        return dataclasses.replace(self, label="", axes=(), notes=())
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Equal for equal jobs, whatever study asks for them."""
+        return values.key(self.bare)
+
+    @property
+    def name(self) -> str:
+        """The job's place in the study in a few words."""
+        axes = " · ".join(f"{k.replace('_', ' ')} {v}" for k, v in self.axes)
+        return f"{self.label} · {axes}" if axes else self.label
+
+    def config(self) -> dict[str, Any]:
+        """The fully resolved configuration as JSON data."""
+        config = values.to_json(self.bare)
+        return {k: v for k, v in config.items() if k not in ("label", "axes", "notes")}
+
+    def at(self, rate: float | None, seed: int, test: bool = True) -> Self:
+        """The same job at a learning rate, None where it has none, and a seed."""
+        raise NotImplementedError
+
+    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
+        """The learning rates of the grid that are to be tried; none where nothing is trained."""
+        raise NotImplementedError
+
+    def check_devices(self, devices: Any) -> None:
+        """Refuse devices that can't share the work.
+
+        Raises:
+          UserError: saying what fits.
+        """
+        raise NotImplementedError
+
+    def seconds(self, platform: str, parallel: int) -> float:
+        """A prediction of how long it takes on `parallel` cores or devices, without compiling."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """What its record says of its data: `dataset` and `data`."""
+        raise NotImplementedError
+
+    def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
+        """Do it, and write what comes of it into the record, `status` last."""
+        raise NotImplementedError
+
+    def result(self, record: dict[str, Any]) -> str:
+        """What came of it in a few words; the record's status is `done`."""
+        raise NotImplementedError

@@ -1,0 +1,205 @@
+"""How fast a net is on the devices at hand: three programs, each compiled, warmed up and timed.
+
+`latency`: logits of one image, on one device. `inference`: logits of a batch shared by all devices.
+`train_step`: one step of a training, in the program that a training runs. Images are random, the
+same every time, and on the device before the clock starts; weights are drawn at a scale at which
+nothing overflows, and stay there, since the step's learning rate is 0. What is timed is a call from
+Python until its result is there; of steps, a dispatch of several, divided by their number.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.nets.net import Net
+from cnnjax.train.clock import Clock, check_memory, spread, temp_bytes, uncached
+from cnnjax.train.devices import Devices, local
+from cnnjax.train.optimizer import Hyper
+from cnnjax.train.program import advance
+from cnnjax.train.recipe import Recipe
+from cnnjax.train.step import Sums, Task, init, logits_of
+from cnnjax.values import value
+
+PROGRAMS = ("latency", "inference", "train_step")
+UNITS = {
+    "ms": "ms", "q1_ms": "ms", "q3_ms": "ms", "repeats": "timings", "compile_seconds": "s",
+    "temp_bytes": "bytes",
+}  # fmt: skip
+MANY = 1000  # Steps in one dispatch at most.
+
+
+class Reading(NamedTuple):
+    """What one program came to, and a remark where something could not be measured."""
+
+    measures: dict[str, float]
+    remark: str = ""
+
+
+@value
+class Speed:
+    """An instrument for `study.probe.Probe`. Of each program: median and quartiles in milliseconds,
+    how many timings, seconds to compile (tracing included, nothing from a cache), and XLA's
+    temporary memory on one device; and images a second of a batch and of a step.
+
+    `recipe` is the training step's; its batch size and compute type are the inference's too.
+    `seconds` is what a net may take: a program is left out if by those before it would take
+    longer, and timing ends there. What is under way, a compilation or a call, is finished.
+    """
+
+    recipe: Recipe = Recipe()
+    seconds: float = 60.0
+
+    parts: ClassVar[int] = len(PROGRAMS)
+    units: ClassVar[dict[str, str]] = {
+        f"{program}_{name}": unit for program in PROGRAMS for name, unit in UNITS.items()
+    } | {"images_per_second": "images/s", "train_images_per_second": "images/s"}
+
+    @classmethod
+    def of(cls, recipe: Recipe, seconds: float) -> "Speed":
+        """For a recipe less what changes no step's time, so that equal measurements are one."""
+        base = Recipe()
+        timed = dataclasses.replace(recipe, epochs=base.epochs, learning_rate=base.learning_rate)
+        return cls(timed, float(seconds))
+
+    @property
+    def batch_size(self) -> int:
+        return self.recipe.batch_size
+
+    def readings(
+        self,
+        net: Net,
+        image_shape: tuple[int, int, int],
+        devices: Devices,
+        seed: int = 0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Reading]:
+        """A reading a program, `parts` of them; fewer where `stop` says so.
+
+        Raises:
+          MemoryError: a program needs more memory than the machine has free.
+        """
+        clock, size = Clock(self.seconds, stop), self.batch_size
+        bench = _Bench(_task(net, self.recipe, image_shape), devices, seed)
+        compiling = calling = 0.0  # Seconds, of the last program.
+        for program, make, larger, longer, most in (
+            ("latency", lambda: bench.inference(local(devices.mode, 1), 1), 0, 0, 1),
+            ("inference", lambda: bench.inference(devices, size), 1, size / devices.count, 1),
+            # A step is some three forward passes, and a larger program.
+            ("train_step", bench.training, 4, 3.5, MANY),
+        ):
+            compiling, calling = larger * compiling, longer * calling  # A prediction.
+            found: dict[str, Any] = {}
+            needed, left = compiling + 2 * calling, clock.left()
+            if needed < left:
+                with uncached():
+                    begun = time.perf_counter()
+                    call, compiled = make()
+                    compiling = time.perf_counter() - begun
+                found |= {"compile_seconds": compiling, "temp_bytes": temp_bytes(compiled)}
+                check_memory(compiled, devices.platform)
+                left = clock.left()
+                times, calling = clock.time(call, most)
+                needed = calling
+                found |= spread(times)
+            if stop():
+                return
+            late = "" if "ms" in found else self._late(program, needed, left)
+            yield Reading(_named(program, found, size), late)
+
+    def told(self, measures: Mapping[str, float]) -> str:
+        """What was measured in a few words."""
+        shown = {
+            "latency_ms": "{:.3g} ms an image",
+            "images_per_second": "{:.3g} images/s",
+            "train_images_per_second": "training {:.3g} images/s",
+        }
+        said = [text.format(measures[name]) for name, text in shown.items() if name in measures]
+        return ", ".join(said) or "not measured"
+
+    def _late(self, program: str, needed: float, left: float) -> str:
+        return (
+            f"{program.replace('_', ' ')} not timed: it takes about {needed:.0f} s, and "
+            f"{max(left, 0):.0f} s were left of the {self.seconds:g} s a net may take (--seconds)"
+        )
+
+
+def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
+    named = {f"{program}_{name}": v for name, v in found.items() if v is not None}
+    rates = {"inference": "images_per_second", "train_step": "train_images_per_second"}
+    if program in rates and "ms" in found:
+        named[rates[program]] = 1e3 * size / found["ms"]
+    return named
+
+
+def _task(net: Net, recipe: Recipe, image_shape: tuple[int, int, int]) -> Task:
+    channels = image_shape[2]
+    return Task(
+        net=net,
+        recipe=recipe,
+        image_shape=image_shape,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        flip=True,
+        steps=recipe.epochs,
+    )
+
+
+class _Bench:
+    """A net with weights on the devices, and its programs: each a pair (a call that waits for its
+    result, the compiled program)."""
+
+    def __init__(self, task: Task, devices: Devices, seed: int):
+        self.task, self.devices = task, devices
+        self.key = devices.put(jax.random.key(seed))
+        self.draws = np.random.default_rng(seed)
+        # Not by `init` itself: to compile it takes as long as what is to be measured.
+        state = jax.eval_shape(functools.partial(init, task), self.key)
+        self.state = devices.put(jax.tree_util.tree_map_with_path(self._drawn, state))
+
+    def inference(self, devices: Devices, size: int) -> tuple[Callable[[int], Any], Any]:
+        """Logits of a batch."""
+        weights = devices.put((self.state.params, self.state.batch_stats))
+        images = devices.put_batch(self._images(size))
+
+        def infer(weights: Any, images: jax.Array) -> jax.Array:
+            return logits_of(self.task, devices.context(), *weights, images)
+
+        compiled = devices.compile_batch(infer, weights, images)
+        return lambda count: compiled(weights, images).block_until_ready(), compiled
+
+    def training(self) -> tuple[Callable[[int], Any], Any]:
+        """So many steps; it takes the state over."""
+        task, devices, size = self.task, self.devices, self.task.recipe.batch_size
+        images, labels = devices.put((self._images(size), np.zeros(size, np.int32)))
+        still = dataclasses.replace(task.recipe, learning_rate=0.0)
+        rest = (images, labels, self.key, *devices.put((Hyper.of(still),)))
+        places, counts = devices.positions(size), devices.put(jnp.int32(1))
+        moved = (self.state, devices.put(Sums.zero()))
+        step = functools.partial(advance, task, devices)
+        compiled = devices.compile(step, *moved, *rest, counts, places, donate=(0, 1))
+
+        def call(count: int) -> None:
+            nonlocal moved
+            counts = devices.put(jnp.int32(count))
+            moved = jax.block_until_ready(compiled(*moved, *rest, counts, places))
+
+        return call, compiled
+
+    def _drawn(self, path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        """Kernels at the scale that keeps a unit's variance, norms that change nothing."""
+        name = getattr(path[-1], "key", "") if getattr(path[0], "name", "") != "opt_state" else ""
+        if name == "kernel":
+            scale = np.sqrt(2 / max(math.prod(leaf.shape[:-1]), 1))
+            drawn = self.draws.standard_normal(leaf.shape, np.float32) * np.float32(scale)
+            return drawn.astype(leaf.dtype)
+        return np.full(leaf.shape, name in ("scale", "var"), leaf.dtype)
+
+    def _images(self, size: int) -> np.ndarray:
+        return self.draws.integers(0, 256, (size, *self.task.image_shape), np.uint8)

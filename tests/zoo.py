@@ -1,0 +1,168 @@
+"""Every net of the family, and what the tests of all of them share."""
+
+import contextlib
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from jax.extend.core import jaxpr_as_fun
+
+from cnnjax import nets
+from cnnjax.compute.spatial import Axis, Field
+from cnnjax.nets import vary
+from cnnjax.nets.activations import ACTIVATIONS
+from cnnjax.nets.net import Net
+from cnnjax.nets.pools import Average, Max
+from cnnjax.values import fields, is_value, value
+
+NAMES = nets.names()
+
+
+def _families() -> dict[str, list[str]]:
+    """The names of each module's nets."""
+    modules = (module.name for module in pkgutil.iter_modules(nets.__path__))
+    tables = {
+        m: getattr(importlib.import_module(f"{nets.__name__}.{m}"), "NETS", {}) for m in modules
+    }
+    return {module: list(table) for module, table in tables.items() if table}
+
+
+def blocks(name: str) -> int:
+    """How many blocks the stages of the net of that name have."""
+    return sum(stage.depth for stage in nets.get(name).stages)
+
+
+FAMILIES = _families()
+# The net with the fewest blocks of each family, and all that have few.
+REPRESENTATIVES = {family: min(names, key=blocks) for family, names in FAMILIES.items()}
+QUICK = [n for n in NAMES if blocks(n) <= 8 or n in REPRESENTATIVES.values()]
+# The rest are slow tests: not because one is, but because there are many.
+each = pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
+
+# Settings of every axis that are legal by themselves.
+SETTINGS = {
+    "kernel": st.integers(1, 3),
+    "dilation": st.integers(1, 2),
+    "depth": st.integers(1, 2),
+    "stride": st.integers(1, 2),
+    "width": st.sampled_from([0.3, 0.5, 1.5]),
+    "activation": st.sampled_from(sorted(ACTIVATIONS)),
+    "norm": st.sampled_from(["batch", "group", "layer", "none"]),
+    "pooling": st.sampled_from(["max", "avg", "stride"]),
+    "shortcut": st.sampled_from(["pad", "projection", "identity", "none"]),
+    "groups": st.integers(1, 3),
+    "connectivity": st.sampled_from(["conv", "local", "full"]),
+    "output_stride": st.sampled_from([1, 2, 4]),
+}
+
+
+def native(name: str, **axes: Any) -> Net:
+    """The net of that name for its paper's images."""
+    return nets.get(name, input_shape=nets.native_shape(name), **axes)
+
+
+def abstract(net: Net, shape: tuple[int, int, int]) -> dict:
+    """The shapes of the net's variables for images of shape (H, W, C)."""
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    return jax.eval_shape(net.init, jax.random.key(0), image)
+
+
+@contextlib.contextmanager
+def ones() -> Iterator[None]:
+    """Every parameter is one, and there without having been initialised: five times as fast."""
+
+    def param(
+        scope: nn.Module, name: str, init: Any, shape: tuple[int, ...], dtype: Any, **kwargs: Any
+    ) -> np.ndarray:
+        return np.ones(shape, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Module, "param", param)
+        yield
+
+
+@value
+class LastMap:
+    """A head that ends nothing."""
+
+    def __call__(self, x: jax.Array, ctx: Any) -> jax.Array:
+        return x
+
+
+CUT = ("gate", "respond")  # Squeeze-and-excitation and local response norm are not linear.
+LINEAR = {"activation": "identity", "norm": "none", "width": 1e-6, "groups": 1}
+
+
+def linear(net: Net) -> Net:
+    """The net's geometry alone: its layers as linear maps of few channels, up to its last map."""
+    net = _linear(net.clone(head=LastMap()))
+    for axis, setting in LINEAR.items():
+        net = vary.AXES[axis](net, setting) if vary.moves(net, axis) else net
+    return net
+
+
+def _linear(v: Any) -> Any:
+    """The value with averages for maxima and None for what is cut, at any depth."""
+    if isinstance(v, tuple):
+        return tuple(map(_linear, v))
+    if isinstance(v, Max):
+        return Average()
+    if not is_value(v):
+        return v
+    kept = {f.name: getattr(v, f.name) for f in fields(v)}
+    return type(v)(**{k: None if k in CUT else _linear(x) for k, x in kept.items()})
+
+
+# Thousands of small operations run once: what matters is how long they take to compile.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+@functools.cache
+def support(net: Net, size: tuple[int, int], unit: tuple[int, int]) -> np.ndarray:
+    """Which pixels [H, W] have a gradient at a unit of the last map of a `linear` net.
+
+    All weights are one: nothing can cancel, and what is seen has a gradient of at least the pools'
+    divisors. The program is transposed without being run forward.
+    """
+    with jax.enable_x64(True), ones():
+        x = jax.ShapeDtypeStruct((1, *size, 1), jnp.float64)
+        program = jax.make_jaxpr(lambda x: net.apply({}, x))(x)
+        (last,) = program.out_avals
+        one_hot = np.zeros(last.shape)
+        one_hot[0, *unit] = 1
+        run = jaxpr_as_fun(program)
+        back = jax.jit(jax.linear_transpose(lambda x: run(x)[0], x))
+        (gradient,) = back.lower(one_hot).compile(compiler_options=QUICKLY)(one_hot)
+        gradient = np.asarray(gradient)
+    return (gradient > 0).any(axis=(0, 3))
+
+
+def predicted(field: Field, size: tuple[int, int], unit: tuple[int, int]) -> np.ndarray:
+    """The same pixels [H, W], as the field has them; those outside the image are left out."""
+    seen = np.zeros(size, bool)
+    for part in field.parts:
+        pixels = []
+        for axis, i, n in zip(part, unit, size, strict=True):
+            first = i * axis.stride + axis.low
+            found = (first + j for j in range(axis.size) if axis.pixels >> j & 1)
+            pixels.append([p for p in found if 0 <= p < n])
+        seen[np.ix_(*pixels)] = True
+    return seen
+
+
+def room(axis: Axis, size: int) -> tuple[int, int]:
+    """A size that differs from the given one by whole units of the last map, so that every map on
+    the way is padded alike, and the first unit there whose field lies inside the image."""
+    unit = -(axis.low // axis.stride)
+    missing = unit * axis.stride + axis.high + 1 - size
+    return size + max(0, -(-missing // axis.stride)) * axis.stride, unit
