@@ -38,6 +38,14 @@ def test_menu_list_and_help_do_not_wait_for_jax(argv):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_missing_package_is_said_in_a_line():
+    bare = [sys.executable, "-S", "launch.py", "--list"]  # Without what is installed.
+    done = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the package absl is missing: run `pip install -e .`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_help_puts_the_experiments_own_flags_first(capsys):
     assert main(["--experiment=filter_size", "--help"], FOLDER) == 0
     said = capsys.readouterr().out

@@ -507,68 +507,6 @@ def test_the_auxiliary_twin_differs_by_its_heads_alone():
 
 # Axes.
 
-settings = {
-    "kernel": st.integers(1, 4),
-    "dilation": st.integers(1, 2),
-    "depth": st.integers(1, 2),
-    "stride": st.integers(1, 2),
-    "width": st.sampled_from([0.1, 0.5, 1.5]),
-    "activation": st.sampled_from(sorted(ACTIVATIONS)),
-    "norm": st.sampled_from(["batch", "group", "none"]),
-    "pooling": st.sampled_from(["max", "avg", "stride"]),
-    "shortcut": st.sampled_from(["pad", "none"]),
-    "groups": st.integers(1, 3),
-    "connectivity": st.sampled_from(["conv", "local", "full"]),
-    "output_stride": st.sampled_from([1, 2, 4]),
-}
-
-
-# A net of each file, those with auxiliary heads of GoogLeNet's.
-AXED = ("lenet5_1998", "alexnet", "zfnet", "googlenet_aux", "googlenet_tv_aux", "squeezenet1_0")
-
-
-@hypothesis.settings(max_examples=25)
-@hypothesis.given(st.sampled_from(AXED), st.sampled_from([(32, 32, 1), (28, 28, 1)]), st.data())
-def test_any_axes_give_a_net_whose_cost_is_that_of_its_parameters(name, shape, data):
-    names = data.draw(st.lists(st.sampled_from(sorted(vary.AXES)), max_size=3, unique=True))
-    axes = {axis: data.draw(settings[axis]) for axis in names}
-    try:
-        net = nets.get(name, 7, shape, **axes)
-        variables = shapes(net, shape)
-    except UserError as e:  # It did not fit, and says where; or the net has no such axis.
-        assert any(word in str(e) for word in ("stage", "stem", "nothing", "strides multiply"))
-        return
-    traced = trace(net, shape)
-    assert params.total(traced) == sum(
-        math.prod(x.shape) for x in jax.tree.leaves(variables["params"])
-    )
-
-    def loss(params, rest, x):
-        given = {**rest, "params": params}
-        out, new = net.apply(given, x, train=True, mutable=["batch_stats", auxiliary.COLLECTION])
-        return out.sum() + sum(head.logits.sum() for head in auxiliary.sowed(new)), out
-
-    own = dict(variables)
-    own_params, x = own.pop("params"), jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    gradient, out = jax.eval_shape(jax.grad(loss, has_aux=True), own_params, own, x)
-    assert out.shape == (2, 7)
-    assert jax.tree.structure(gradient) == jax.tree.structure(own_params)
-
-
-@hypothesis.given(
-    st.sampled_from(NAMES), st.sampled_from(sorted(set(settings) - {"width"})), st.data()
-)
-def test_setting_an_axis_twice_is_setting_it_once(name, axis, data):
-    first, second = data.draw(settings[axis]), data.draw(settings[axis])
-    net = nets.get(name)
-    hypothesis.assume(vary.moves(net, axis))
-    f = vary.AXES[axis]
-    try:
-        once, other = f(net, second), f(net, first)
-    except UserError:  # Strides that don't multiply to the output stride.
-        hypothesis.reject()
-    assert f(other, second) == once
-
 
 def test_the_kernel_axis_leaves_projections_and_the_groups_axis_splits_the_rest():
     shape = (32, 32, 3)

@@ -81,7 +81,7 @@ def test_sgd_is_the_textbooks():
     recipe = Recipe(schedule=Constant(), weight_decay=0.0)
     optimizer = make_optimizer(recipe, Hyper(jnp.float32(0.1), jnp.float32(0.01)), 10)
     p, m = 2.0, 0.0
-    params = {"w": jnp.full((1, 1), p)}
+    params = {"kernel": jnp.full((1, 1), p)}
     state = optimizer.init(params)
     for _ in range(5):
         g = p * p + 0.01 * p
@@ -90,7 +90,7 @@ def test_sgd_is_the_textbooks():
         gradient = jax.tree.map(lambda w: w * w, params)
         updates, state = optimizer.update(gradient, state, params)
         params = optax.apply_updates(params, jax.tree.map(lambda u: u * 0.01, updates))
-    assert float(params["w"][0, 0]) == pytest.approx(p, rel=1e-5)
+    assert float(params["kernel"][0, 0]) == pytest.approx(p, rel=1e-5)
 
 
 def test_clipping_bounds_the_gradient():

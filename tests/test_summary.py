@@ -18,6 +18,7 @@ def test_the_table_is_of_the_papers_net_on_the_papers_images(capsys):
     assert main(["--summary=resnet50", "--input=224,224,3"], FOLDER) == 0
     asked = capsys.readouterr().out
     assert "25,557,032" in asked and "4,089,184,256" in asked
+    assert "8,178,368,512  2 · MACs" in asked and "FLOPs by XLA's count" in asked
     assert main(["--summary", "resnet50"], FOLDER) == 0
     assert capsys.readouterr().out == asked
 

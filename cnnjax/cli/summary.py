@@ -1,5 +1,6 @@
 """`--summary=NET`: a net's layers and what they cost; no weight is allocated."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ def run_summary(name: str, argv: Sequence[str], asked_help: bool = False) -> int
     print(table)
     if net.adapted:
         print(f"Adapted to these images: {net.adapted}.")
+    sys.stdout.flush()  # The table is there; what follows takes as long again.
+    print(f"FLOPs of an image, beside XLA's count:\n{compute.compare_flops(net, shape)}")
     return 0
 
 
