@@ -136,8 +136,8 @@ def _figure(c: Chart) -> str:
         f"<figure{' class=wide' if c.wide else ''}><h3>{e(c.title)}</h3>"
         f"<figcaption>{e(c.caption)}</figcaption>"
         + (f'<ul class="legend">{keys}</ul>' if keys else "")
-        + f'<div class="views{" stacked" if c.stacked else ""}" '
-        f'style="--n:{min(len(c.views), 3)}">{views}</div></figure>'
+        + f'<div class="views{" stacked" if c.columns == 1 else ""}" '
+        f'style="--n:{min(len(c.views), c.columns)}">{views}</div></figure>'
     )
 
 

@@ -32,11 +32,13 @@ def write(folder: Path, charts: Sequence[Chart]) -> list[tuple[str, str]]:
 
 def picture(chart: Chart) -> dict[str, Any]:
     """The chart as one self-standing specification in light colours, with title and legend."""
-    width = WIDTH if len(chart.views) == 1 or chart.stacked else PAIR
-    views = [_with_legend(view, chart.legend) | {"width": width} for view in chart.views]
+    width = WIDTH if min(len(chart.views), chart.columns) == 1 else PAIR
+    views = [_with_legend(view, chart.legend) for view in chart.views]
+    views = [view | {"width": width} if view["width"] == "container" else view for view in views]
     spec = {
         "title": {"text": chart.title, "fontSize": 16, "offset": 16},
-        ("vconcat" if chart.stacked else "hconcat"): views,
+        "concat": views,
+        "columns": chart.columns,
         "config": theme.config() | {"background": theme.LIGHT["page"]},
         "padding": 20,
     }

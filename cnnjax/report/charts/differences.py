@@ -76,7 +76,7 @@ def _forest(
         for g in groups
     ]  # fmt: skip
     alt = "; ".join(f"{d['group']} {d['label']} {d['told']}" for d in data)
-    return Chart(name, title, caption, f"{title}: {alt}", tuple(views), VERDICTS, stacked=True)
+    return Chart(name, title, caption, f"{title}: {alt}", tuple(views), VERDICTS, columns=1)
 
 
 def _datum(c: Comparison, i: Interval) -> dict:

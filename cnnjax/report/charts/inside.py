@@ -31,29 +31,30 @@ def flow(s: Summary) -> Chart | None:
     if not rows:
         return None
     names = list(dict.fromkeys(row.label for row, _ in rows))
+    series = list(dict.fromkeys(row.series for row, _ in rows))
     keys = tuple(
         Key(n, c, "line") for n, c in zip(names, theme.categories(len(names)), strict=True)
     )
     data = {
-        (time, series): [
+        (time, group): [
             {"label": row.label, "key": row.name, "layer": name, "depth": depth, "norm": norm,
              "told": f"{norm:.2g}"}
             for row, look in rows
-            if row.series == series and time in look
+            if row.series == group and time in look
             for depth, (name, norm, _) in enumerate(look[time].flow, 1)
             if norm > 0
         ]
         for time in TIMES
-        for series in dict.fromkeys(row.series for row, _ in rows)
+        for group in series
     }  # fmt: skip
     norms = [d["norm"] for values in data.values() for d in values]
     if not norms:
         return None
     deepest = max(d["depth"] for values in data.values() for d in values)
     views = [
-        _flow_view(values, f"{series}, {TIMES[time]}" if series else TIMES[time], keys,
+        _flow_view(values, f"{group}, {TIMES[time]}" if group else TIMES[time], keys,
                    norms, deepest)
-        for (time, series), values in data.items()
+        for (time, group), values in data.items()
         if values
     ]  # fmt: skip
     first = [(row.name, look["start"].flow) for row, look in rows if look.get("start", Look()).flow]
@@ -69,6 +70,7 @@ def flow(s: Summary) -> Chart | None:
         views=tuple(views),
         legend=keys if len(keys) > 1 else (),
         wide=len(views) > 1,
+        columns=min(3, len(views) if len(series) == 1 else len(series)),
     )
 
 
@@ -112,6 +114,7 @@ def fields(s: Summary) -> Chart | None:
         alt="Effective of theoretical receptive field: " + words.listed(told),
         views=tuple(_field_view(row, look) for row, look in rows[:MOST]),
         wide=True,
+        columns=4,
     )
 
 
@@ -138,7 +141,8 @@ def _field_view(row: Row, look: Look) -> Spec:
         x=along("left", broad), x2={"field": "right"},
         y=along("top", tall, reverse=True), y2={"field": "bottom"}, opacity=ink,
     )  # fmt: skip
-    return view([cells], 150, f"{row.name}: {_sizes(row, look)}")
+    title = f"{row.name}: {_sizes(row, look)}"
+    return view([cells], 220, title, round(220 * broad / tall))  # Its pixels are square.
 
 
 def _sizes(row: Row, look: Look) -> str:

@@ -28,7 +28,8 @@ class Key:
 class Chart:
     """A chart with the words it needs; several `views` are small multiples of one scale.
 
-    `alt` says what the chart shows to who can't see it; `wide` charts take a whole row.
+    `alt` says what the chart shows to who can't see it; `wide` charts take a whole row, their
+    views side by side in up to so many `columns`.
     """
 
     name: str
@@ -38,13 +39,15 @@ class Chart:
     views: tuple[Spec, ...]
     legend: tuple[Key, ...] = ()
     wide: bool = False
-    stacked: bool = False
+    columns: int = 3
 
 
-def view(layers: Sequence[Spec | None], height: int, title: str = "") -> Spec:
-    """Layers over each other, as wide as the page gives."""
+def view(
+    layers: Sequence[Spec | None], height: int, title: str = "", width: int | str = "container"
+) -> Spec:
+    """Layers over each other, as wide as the page gives where no width in pixels is given."""
     kept = [layer for layer in layers if layer is not None]
-    return {"width": "container", "height": height} | ({"title": title} if title else {}) | {
+    return {"width": width, "height": height} | ({"title": title} if title else {}) | {
         "layer": kept
     }  # fmt: skip
 
