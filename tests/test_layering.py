@@ -21,18 +21,18 @@ STANDS_ON = {
     "nets": ["values", "extension"],
     "data": ["values", "extension"],
     "compute": ["nets"],
-    "transfer": ["nets"],
     "train": ["compute", "data"],
-    "study": ["train"],
+    "transfer": ["train"],  # The project's own runs are a source of weights too.
+    "study": ["transfer"],
     "report": ["study"],
-    "api": ["report", "transfer"],
+    "api": ["report"],
     "cnnjax": ["api"],  # The package's own __init__.
     "cli": ["cnnjax"],
     "experiments": ["cnnjax"],
     "launch": ["cli", "cnnjax"],
 }
 DEVICES = {"jax", "jaxlib", "flax", "optax", "orbax"}  # The report reads results and nothing else.
-HEAVY = DEVICES | {"tensorflow_datasets", "sklearn", "scipy", "altair", "PIL"}
+HEAVY = DEVICES | {"tensorflow_datasets", "sklearn", "scipy", "altair", "PIL", "h5py"}
 
 
 def module(path: Path) -> str:
