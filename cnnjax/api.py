@@ -13,6 +13,7 @@ from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.study.execute import model_of
+from cnnjax.study.pretraining import seen_as
 from cnnjax.train import devices as placement
 from cnnjax.train.loop import Hooks, train
 from cnnjax.train.model import Model, load_model, predict_logits, save_model
@@ -96,25 +97,36 @@ def fit(
     parallel: str = "pmap",
     devices: int | None = None,
     scan: bool | None = None,
+    pretrained: Any = None,
     **recipe: Any,
 ) -> Trained:
     """Train a net, or the net of that name, on a dataset; `recipe` are fields of `Recipe`.
 
-    `parallel`, `devices` and `scan` say how it is computed and change nothing but rounding.
+    `pretrained` is what `cnnjax.load_pretrained` gives for the net: the training starts from those
+    weights, and sees images as they did. `parallel`, `devices` and `scan` say how it is computed
+    and change nothing but rounding.
 
     Raises:
-      UserError: an unknown name or field with the nearest match, or a value out of range.
+      UserError: an unknown name or field with the nearest match, a value out of range, or weights
+        of another net.
     """
     chosen = make_recipe(**recipe)
+    if pretrained is not None and not hasattr(pretrained, "variables"):
+        raise UserError(
+            f"pretrained: {pretrained!r} is no net's weights: give what "
+            "cnnjax.load_pretrained(net, path) returns"
+        )
     with precision(chosen.dtype):
         source = data.load(_dataset(dataset))
         if isinstance(net, str):
             net = nets.get(net, source.info.classes, tuple(source.info.image_shape))
+        variables = pretrained and pretrained.variables
+        source = seen_as(source, pretrained.preprocess) if pretrained else source
         history: list[dict[str, Any]] = []
         where = placement.local(parallel, devices, scan)
         hooks = Hooks(epoch=history.append)
-        outcome = train(net, chosen, source, seed, where, hooks)
-        model = model_of(net, chosen, source, outcome.state)
+        outcome = train(net, chosen, source, seed, where, hooks, variables=variables)
+        model = model_of(net, chosen, source, outcome.variables)
     return Trained(model, tuple(history), outcome.status)
 
 

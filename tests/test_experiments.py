@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import cnnjax
 from cnnjax.cli.main import main
-from tests.tiny import FLAGS, write_dataset
+from tests.tiny import FLAGS, small_net, write_dataset
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 SMALLER = {
@@ -23,6 +24,7 @@ SMALLER = {
     "pooling": ["--kinds=max,avg,stride"],
     "stem": ["--stems=5/2,3/1"],
     "stack": ["--sizes=3,5"],
+    "transfer": ["--sizes=16,32", "--ways=scratch,probe,full,gradual"],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput"}  # They train nothing.
@@ -43,6 +45,10 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
         flags += ["--net=tests.tiny:small_net"]
     if name == "dilation":
         flags += ["--resolution=16"]
+    if name == "transfer":
+        recipe = {"epochs": 1, "batch_size": 16, "devices": 1}
+        cnnjax.fit(small_net(), data, **recipe).save(tmp_path / "weights")
+        flags += [f"--pretrained={tmp_path / 'weights'}", "--pretrain_macs=1e9"]
     assert main(flags, FOLDER) == 0
     said = capsys.readouterr().out
     folder = tmp_path / "results" / name

@@ -88,8 +88,8 @@ def _group(title: str, values: flags.FlagValues, names: list[str]) -> str:
 
 
 def _shown(flag: Any) -> str:
-    if flag.default is None:
+    if flag.default is None or flag.default == []:
         return "…"
-    if isinstance(flag.default, tuple):
+    if isinstance(flag.default, tuple | list):
         return ",".join(f"{x:g}" if isinstance(x, float) else str(x) for x in flag.default)
     return str(flag.default)

@@ -40,8 +40,10 @@ def _outlook(points: Sequence[Point], predicted: dict[str, float]) -> list[str]:
     first, about = points[0], duration(sum(predicted.values()) or 1)
     if not first.trains:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
+    grids = {point.rates for point in points}
     rates = ", ".join(f"{r:g}" for r in sorted(first.rates))
-    tuned = f"each at the best on validation of the rates {rates}, then " if first.tuning else ""
+    rates = f"the rates {rates}" if len(grids) == 1 else "its own learning rates"
+    tuned = f"each at the best on validation of {rates}, then " if first.tuning else ""
     return [
         f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
         _power(first.seeds, len(points)),

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, speed, words
+from cnnjax.report import goal, speed, transfer, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, progress
@@ -72,8 +72,14 @@ def _findings(r: Report) -> list[Finding]:
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []
-    found += [_said(c) for c in r.comparisons]
-    found += [*(_front(s) if several else []), *_chance(s), *_rising(s), *_edges(s)]
+    found += [Finding("Compute that pre-training saves", text, "lead") for text in transfer.told(s)]
+    found += [_said(s, c) for c in r.comparisons]
+    found += [
+        *(_front(s) if several and not transfer.alone(s) else []),
+        *_chance(s),
+        *_rising(s),
+        *_edges(s),
+    ]
     found += [*_gap(s), *_survivors(s), *_seeds(r), *_notes(s)]
     return found
 
@@ -119,9 +125,12 @@ def _told(s: Summary, row: Row) -> str:
     return f"{words.accuracy(score)} {s.shown_name} accuracy ({n}{few})"
 
 
-def _said(c: Comparison) -> Finding:
+def _said(s: Summary, c: Comparison) -> Finding:
     text = f"{c.label} = {words.gap(c.gap)}"
-    if c.cost is not None:
+    trained = transfer.cost(s, c.row, c.base)
+    if trained is not None:
+        text += f" for {words.times(trained)} the training MACs"
+    elif c.cost is not None:
         same = abs(c.cost - 1) < SAME_COST
         text += " at the same MACs" if same else f" for {words.times(c.cost)} the MACs"
     if c.doubling is not None and c.verdict in ("better", "worse"):

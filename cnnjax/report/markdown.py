@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import speed, words
+from cnnjax.report import speed, transfer, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -46,7 +46,8 @@ def _points(r: Report) -> str:
     if s.probed:
         return _measured(s)
     head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field"]
-    head += ["train", "validation", "test", "seeds"]
+    more = transfer.columns(s)
+    head += ["train", "validation", "test", *(title for title, _ in more), "seeds"]
     lines = _head(head)
     for series in s.series:
         for row in s.of(series):
@@ -54,6 +55,7 @@ def _points(r: Report) -> str:
             cells = [row.name, *(words.si(m[k]) for k in ("params", "macs", "activations"))]
             cells += [words.pixels(m["receptive_field"])]
             cells += [words.accuracy(row.scores[k]) for k in ("train", "val", "test")]
+            cells += [cell(row)[0] for _, cell in more]
             lines.append(f"| {' | '.join(map(escape, [*cells, str(len(row.done))]))} |")
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ def provenance(r: Report) -> list[tuple[str, str]]:
         ("Hardware", _all(hardware(run) for run in runs)),
         ("Data", _all(_data(run) for run in runs)),
         ("Data from", _all(_line(run.data.get("provenance")) for run in runs)),
+        ("Weights from", _all(run.source for run in runs)),
         ("Runs", _counts(r, runs)),
         ("Training time", _time(runs)),
         ("Training compute", _compute(runs)),

@@ -14,12 +14,18 @@ AFTER = ("seed", *MEASURES, *METRICS, "train_seconds", "role", "learning_rate", 
 
 
 def columns(study: Study) -> list[str]:
-    """The table's header: the study's axes stand after the net, what it measured at the end."""
-    return [*BEFORE, *study.axes, *AFTER, *_measured(study)]
+    """The table's header: the study's axes stand after the net, what it measured and where its
+    runs started from at the end."""
+    return [*BEFORE, *study.axes, *AFTER, *_measured(study), *_pretrained(study)]
 
 
 def _measured(study: Study) -> list[str]:
     return list(dict.fromkeys(name for r in study.records.values() for name in r.measured))
+
+
+def _pretrained(study: Study) -> list[str]:
+    started = any(r.source for r in study.records.values())
+    return ["pretrained", "pretrain_macs"] if started else []
 
 
 def rows(study: Study) -> list[dict[str, object]]:
@@ -56,6 +62,7 @@ def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[
         | {"train_seconds": r.timings.get("train_seconds"), "role": r.role}
         | {"learning_rate": None if r.role == "probe" else r.learning_rate, "quick": r.quick}
         | {m: r.measures.get(m) for m in _measured(study)}
+        | {"pretrained": r.source or None, "pretrain_macs": r.measures.get("pretrain_macs")}
     )
 
 

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import speed, table, words
+from cnnjax.report import speed, table, transfer, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -39,7 +39,8 @@ def _trained(r: Report) -> tuple[list[str], list[list[tuple[str, Any]]]]:
     s = r.summary
     head = [s.study.series.replace("_", " ")] if s.study.series else []
     head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
-    head += ["params", "activations", "receptive field", "learning rate", "notes"]
+    head += ["params", "activations", "receptive field"]
+    head += [*(title for title, _ in transfer.columns(s)), "learning rate", "notes"]
     return head, [_point(r, row) for series in s.series for row in s.of(series)]
 
 
@@ -63,6 +64,7 @@ def _point(r: Report, row: Row) -> list[tuple[str, Any]]:
     cells += [(str(len(row.done)), len(row.done))]
     cells += [(words.si(m[k]), m[k]) for k in ("macs", "params", "activations")]
     cells += [(words.pixels(m["receptive_field"]), m["receptive_field"])]
+    cells += [cell(row) for _, cell in transfer.columns(s)]
     cells += [("–" if row.rate is None else f"{row.rate:g}", row.rate)]
     return [*cells, (", ".join(notes), ", ".join(notes))]
 

@@ -10,6 +10,8 @@ from typing import Any
 from cnnjax import compute, data
 from cnnjax.compute.trace import trace
 from cnnjax.study.job import Job
+from cnnjax.train.cost import training_macs
+from cnnjax.train.recipe import FullTuning, LinearProbe
 
 # Per core or device: MACs and activation elements a second, in training.
 _SPEED = {"cpu": (3.6e10, 8e7), "gpu": (1.5e13, 1.0e11), "tpu": (3e13, 2e11)}
@@ -26,8 +28,15 @@ def run_seconds(run: Any, platform: str, parallel: int) -> float:
     step_macs = compute.train_step_macs(run.net, outline.info.image_shape, size)
     macs_rate, move_rate = _SPEED.get(platform, _SPEED["cpu"])
     step = (step_macs / macs_rate + costs["activations"] * size / move_rate) / parallel
-    epoch = outline.train // size * step + outline.val / size * step / 3
-    return run.recipe.epochs * epoch + outline.train / size * step / 3 + OVERHEAD_SECONDS
+    look = step / 3 / size  # At one image.
+    steps = run.recipe.epochs * (outline.train // size)
+    probed = isinstance(run.recipe.tune, LinearProbe)
+    if not isinstance(run.recipe.tune, FullTuning):
+        shape = outline.info.image_shape
+        macs = training_macs(run.net, run.recipe, tuple(shape), outline.train)
+        steps = macs / step_macs  # What is frozen has no backward pass.
+    looks = outline.val if probed else run.recipe.epochs * outline.val + outline.train
+    return steps * step + looks * look + OVERHEAD_SECONDS
 
 
 def probe_seconds(probe: Any, platform: str, parallel: int) -> float:

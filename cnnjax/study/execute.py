@@ -2,27 +2,27 @@
 
 import dataclasses
 import datetime
+import functools
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from cnnjax import compute, data
 from cnnjax.errors import UserError
-from cnnjax.study import environment
+from cnnjax.study import environment, pretraining
 from cnnjax.study.artifacts import write_inspection
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run, difference
 from cnnjax.train import checkpoint
+from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import Devices
-from cnnjax.train.loop import Hooks, Outcome, evaluate, train
+from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, train
 from cnnjax.train.model import Model, save_model
-from cnnjax.train.step import State
 
 FINISHED = ("done", "diverged")
 
@@ -86,13 +86,25 @@ class Executor:
 
     def train(self, run: Run, record: dict[str, Any]) -> None:
         """Train and evaluate one run, and write what comes of it into its record."""
-        outcome = self._train(run)
+        source, variables = data.load(run.dataset), None
+        if run.pretrained:
+            given = pretraining.load(run.pretrained, run.net, run.image_shape, run.seed)
+            source, variables = pretraining.seen_as(source, given.preprocess), given.variables
+            record["pretraining"]["notes"] = list(given.notes)
+            if run.pretrained.macs is not None:
+                record["measures"]["pretrain_macs"] = _measured(run.pretrained.macs, "MACs")
+        cost = functools.partial(
+            training_macs, run.net, run.recipe, run.image_shape, len(source.train)
+        )
+        outcome = self._train(run, source, variables, cost)
         record |= {
             "status": outcome.status,
             "epochs_done": outcome.epochs,
-            "metrics": self._finish(run, outcome) if outcome.status == "done" else {},
+            "metrics": {},
         }
-        record["measures"]["train_macs"] = _measured(self._train_macs(run, outcome), "MACs")
+        if outcome.status == "done":
+            record["metrics"] = self._finish(run, source, outcome, variables)
+        record["measures"]["train_macs"] = _measured(cost(outcome.steps), "MACs")
         record["timings"] = {
             "train_seconds": round(outcome.seconds, 3),
             "compile_seconds": round(outcome.program.compile_seconds, 3),
@@ -128,35 +140,38 @@ class Executor:
         self.folder.write_record(run.key, record)
         return record
 
-    def _train(self, run: Run) -> Outcome:
+    def _train(
+        self, run: Run, source: data.Source, variables: Any, cost: Callable[[int], int]
+    ) -> Outcome:
+        def epoch(row: dict[str, Any]) -> None:
+            self.folder.append_curve(run.key, row | {"train_macs": cost(row["step"])})
+
         hooks = Hooks(
             progress=self.progress,
-            epoch=lambda row: self.folder.append_curve(run.key, row),
+            epoch=epoch,
             stop=self.stop,
             begins=lambda epoch: self.folder.truncate_curve(run.key, epoch),
         )
-        source = data.load(run.dataset)
         saved = self._saved(run)
-        return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved)
+        return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved, variables)
 
     def _saved(self, run: Run) -> Path:
         return self.folder.run_dir(run.key) / "checkpoint"
 
-    def _train_macs(self, run: Run, outcome: Outcome) -> int:
-        return compute.train_step_macs(run.net, run.image_shape, run.batch_size) * outcome.steps
-
-    def _finish(self, run: Run, outcome: Outcome) -> dict[str, float]:
+    def _finish(
+        self, run: Run, source: data.Source, outcome: Outcome, start: Any
+    ) -> dict[str, float]:
         """Metrics on clean images; the test split is read here, once, and only by replicates."""
-        source = data.load(run.dataset)
         splits = {"train": source.train, "val": source.val}
         if run.test:
             splits["test"] = source.test
         metrics: dict[str, float] = {}
         for name, split in splits.items():
+            split = outcome.seen(split)
             found, logits = evaluate(outcome.program, self.devices, outcome.state, split, name)
             metrics |= found
         if run.test and self.inspect and run.seed == 0:
-            self._inspect(run, source, outcome)
+            self._inspect(run, source, outcome, start)
         if run.test:
             extra = {f"extra_{k}": np.asarray(v) for k, v in source.test.extra.items()}
             self.folder.write_predictions(
@@ -167,16 +182,17 @@ class Executor:
                 **extra,
             )
             save_model(
-                self.folder.run_dir(run.key), model_of(run.net, run.recipe, source, outcome.state)
+                self.folder.run_dir(run.key),
+                model_of(run.net, run.recipe, source, outcome.variables),
             )
         return metrics
 
-    def _inspect(self, run: Run, source: data.Source, outcome: Outcome) -> None:
+    def _inspect(self, run: Run, source: data.Source, outcome: Outcome, start: Any) -> None:
         from cnnjax.study.inspect import inspect
 
-        start = outcome.program.init(self.devices.put(jax.random.key(run.seed)))
-        states = {"start": start, "end": outcome.state}
-        write_inspection(self.folder, run.key, inspect(run.net, run.recipe, source, states))
+        start = start or initial(make_task(run.net, run.recipe, source), run.seed)
+        looks = {"start": start, "end": outcome.variables}
+        write_inspection(self.folder, run.key, inspect(run.net, run.recipe, source, looks))
 
     def _failed(self, run: Job, e: Exception) -> dict[str, Any]:
         """Status and one line of reason; the traceback goes into the run's folder."""
@@ -195,11 +211,11 @@ class Executor:
         return {"status": "failed", "error": text}
 
 
-def model_of(net: Any, recipe: Any, source: data.Source, state: State) -> Model:
+def model_of(net: Any, recipe: Any, source: data.Source, variables: Any) -> Model:
     """The trained net with what its images need."""
     return Model(
         net=net,
-        variables={"params": state.params, "batch_stats": state.batch_stats},
+        variables=variables,
         image_shape=tuple(int(x) for x in source.info.image_shape),
         mean=tuple(float(x) for x in source.mean),
         std=tuple(float(x) for x in source.std),

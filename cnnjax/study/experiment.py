@@ -95,6 +95,7 @@ class Setting:
     classes: int
     machine: tuple[Any, ...] = ()  # As `train.devices.local` takes it.
     given: frozenset[str] = frozenset()  # The flags that were set on the command line.
+    pretrained: Any = None  # Weights to start from: `study.pretraining.Pretraining`.
 
     def net(self, name: str | None = None, input_shape: Any = None, **axes: Any) -> Any:
         """The net of `--net` (or another) for the dataset's images and classes."""
@@ -111,13 +112,26 @@ class Setting:
         dataset: Any = None,
         recipe: Recipe | None = None,
         notes: Iterable[str] = (),
+        scratch: bool = False,
+        rates: Iterable[float] = (),
         **axes: Any,
     ) -> Any:
-        """A `Run` of `net` that stands at `axes` in the study."""
+        """A `Run` of `net` that stands at `axes` in the study.
+
+        It starts from the weights of `--pretrained`, unless from `scratch`; `rates` are the
+        learning rates to try where the command line names none for all.
+        """
+        from cnnjax.data import check
+        from cnnjax.study import pretraining
         from cnnjax.study.run import Run
 
         if net.adapted:
             notes = (*notes, f"adapted: {net.adapted}")
+        asked = self.given & {"learning_rate", "learning_rates"}
+        start = None if scratch else self.pretrained
+        if start:
+            shape = tuple(check(dataset or self.dataset).info.image_shape)
+            notes = (*notes, start.told, *pretraining.check(start, net, shape))
         return Run(
             net=net,
             dataset=dataset or self.dataset,
@@ -125,6 +139,8 @@ class Setting:
             label=label or self.net_name,
             axes=tuple(axes.items()),
             notes=tuple(notes),
+            pretrained=start,
+            grid=() if asked else tuple(rates),
         )
 
     def probe(
@@ -181,13 +197,16 @@ def setting(experiment: Experiment) -> Setting:
     """Read the common flags.
 
     Raises:
-      UserError: a dataset that is not there, or a field out of its range.
+      UserError: a dataset or weights that are not there, or a field out of its range.
     """
     from cnnjax.data import Dataset, check
+    from cnnjax.study.pretraining import pretraining
 
     v = experiment.values
     given = {f.name: v[f.name].value for f in fields(Recipe)}
     given["learning_rate"] = v.learning_rate or v.learning_rates[0]
+    # An experiment's own default is for weights, where there are some.
+    reinit = v.reinit if v.pretrained or v["reinit"].present else ()
     dataset = Dataset(v.dataset, v.size, v.resolution, _train_examples(experiment))
     outline = check(dataset)
     return Setting(
@@ -198,6 +217,7 @@ def setting(experiment: Experiment) -> Setting:
         classes=outline.info.classes,
         machine=(v.parallel, v.devices, v.scan),
         given=frozenset(experiment.given()),
+        pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),
     )
 
 
@@ -222,14 +242,13 @@ def points(experiment: Experiment) -> list[Any]:
     Raises:
       UserError: naming the axis or the layer.
     """
-    from cnnjax import compute
     from cnnjax.study.plan import Point
 
     v = experiment.values
     grid = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
     found = []
     for run in experiment.module.runs(setting(experiment)):
-        compute.measure(run.net, run.image_shape)
+        run.check()
         rates = run.rates(grid)
         for rate in rates:
             make_recipe(run.recipe, learning_rate=rate)  # In range?

@@ -14,24 +14,22 @@ from cnnjax.compute.gradients import gradient_flow
 from cnnjax.data.source import Source
 from cnnjax.train.loop import make_task
 from cnnjax.train.recipe import Recipe
-from cnnjax.train.step import State
 
 BATCH, IMAGES = 64, 8  # Validation images for the gradient flow, and for the effective field.
 CELLS = 32  # The picture of the field has at most so many cells a side.
 
 
 def inspect(
-    net: Any, recipe: Recipe, source: Source, states: Mapping[str, State]
+    net: Any, recipe: Recipe, source: Source, looks: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """For each of the named states (`start`, `end`) its gradient flow and effective field, as
-    plain data for `artifacts/inspection.json`.
+    """Of the net's variables at each of the named times (`start`, `end`) the gradient flow and the
+    effective field, as plain data for `artifacts/inspection.json`.
     """
     task = make_task(net, recipe, source)
     images = jax.jit(task.normalised)(source.val.images[:BATCH])
     labels = source.val.labels[:BATCH]
     found = {}
-    for name, state in states.items():
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
+    for name, variables in looks.items():
         rows = gradient_flow(net, variables, images, labels)
         field = effective_field(net, variables, images[:IMAGES])
         found[name] = {"flow": rows, "field": _plain(field)}

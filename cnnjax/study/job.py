@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from cnnjax import values
 from cnnjax.nets.net import Net
@@ -13,8 +13,8 @@ class Job:
     """A training (`Run`) or a measurement (`Probe`); another kind is another subclass.
 
     A subclass is a frozen value (`@value`). `label`, `axes` and `notes` place it in a study and are
-    no part of its key. What is only annotated here is a field or a property of the subclass, and
-    what raises NotImplementedError is a method of its own.
+    no part of its key, nor is what else `placing` names. What is only annotated here is a field or
+    a property of the subclass, and what raises NotImplementedError is a method of its own.
     """
 
     net: Net
@@ -26,11 +26,13 @@ class Job:
     image_shape: tuple[int, int, int]  # (H, W, C) of what the net sees.
     batch_size: int  # Images at a time, over all devices.
     heading: str  # The job in a few words, for progress lines.
+    placing: ClassVar[tuple[str, ...]] = ("label", "axes", "notes")
 
     @functools.cached_property
     def bare(self) -> Self:
         """Without what only places it in a study."""
-        return dataclasses.replace(self, label="", axes=(), notes=())
+        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name in self.placing}
+        return dataclasses.replace(self, **defaults)
 
     @functools.cached_property
     def key(self) -> str:
@@ -46,7 +48,7 @@ class Job:
     def config(self) -> dict[str, Any]:
         """The fully resolved configuration as JSON data."""
         config = values.to_json(self.bare)
-        return {k: v for k, v in config.items() if k not in ("label", "axes", "notes")}
+        return {k: v for k, v in config.items() if k not in self.placing}
 
     def at(self, rate: float | None, seed: int, test: bool = True) -> Self:
         """The same job at a learning rate, None where it has none, and a seed."""
@@ -55,6 +57,16 @@ class Job:
     def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
         """The learning rates of the grid that are to be tried; none where nothing is trained."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Refuse what can't be done, before anything is.
+
+        Raises:
+          UserError: naming the layer, the field or the file.
+        """
+        from cnnjax import compute
+
+        compute.measure(self.net, self.image_shape)
 
     def check_devices(self, devices: Any) -> None:
         """Refuse devices that can't share the work.

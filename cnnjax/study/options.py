@@ -120,6 +120,13 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     add("study", flags.DEFINE_bool, "inspect", False,
         "show each point's gradient flow and effective receptive field")  # fmt: skip
     add("study", text, "net", "vgg4_slim", "a net's name, or file.py:function of your own")
+    add("study", text, "pretrained", None, "start from these weights: a file, the folder of a run, "
+        "or a name on a hub such as hf:timm/resnet18.a1_in1k")  # fmt: skip
+    add("study", flags.DEFINE_list, "reinit", "",
+        "of those weights draw anew: head, or scopes of the net")  # fmt: skip
+    add("study", flags.DEFINE_float, "pretrain_macs", None,
+        "what those weights cost to train, in multiply-accumulates (a run of the project's own "
+        "knows it)", lower_bound=0.0)  # fmt: skip
     add("data", text, "dataset", "cluttered_digits",
         "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
     add("data", whole, "size", 32, "canvas side in pixels of generated datasets")
@@ -150,7 +157,8 @@ def _recipe_flag(values: flags.FlagValues, field: Any, defaults: Mapping[str, An
     if family := meta.get("family"):
         named = {cls: word for word, cls in family.items()}
         default = default if isinstance(default, str) else named[type(default)]
-        help = f"{help}: {', '.join(family)}; fields as in {next(iter(family))}(field=value)"
+        shown = next(word for word, cls in family.items() if dataclasses.fields(cls))
+        help = f"{help}: {', '.join(family)}; fields as in {shown}(field=value)"
         flags.DEFINE_string(name, default, help, flag_values=values)
     elif choices := meta.get("choices"):
         flags.DEFINE_enum(name, default, choices, help, flag_values=values)

@@ -41,6 +41,7 @@ class Record:
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
     notes: tuple[str, ...] = ()
+    source: str = ""  # Of the weights that it started from; none where it started from nothing.
     started: str | None = None
     finished: str | None = None
     epochs_done: int = 0
@@ -173,6 +174,7 @@ def read_run(data: Mapping[str, Any]) -> Record:
         config=_dict(data.get("config")),
         error=_line(data.get("error")) or None,
         notes=_lines(data.get("notes")),
+        source=_line(_dict(data.get("pretraining")).get("source")),
         started=_text(data.get("started")) or None,
         finished=_text(data.get("finished")) or None,
         epochs_done=_integer(data.get("epochs_done")),

@@ -1,13 +1,15 @@
 """Run: one training as a value. Its key names its place in the results."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from cnnjax.data.source import Dataset, check
 from cnnjax.nets.net import Net
 from cnnjax.study.job import Job
-from cnnjax.train.recipe import Recipe
+from cnnjax.study.pretraining import Pretraining
+from cnnjax.train.recipe import LinearProbe, Recipe
 from cnnjax.values import value
 
 TUNING_SEED = 1_000_000  # Replicates count from 0, so tuning never shares a seed with them.
@@ -15,8 +17,9 @@ TUNING_SEED = 1_000_000  # Replicates count from 0, so tuning never shares a see
 
 @value
 class Run(Job):
-    """A net trained on a dataset by a recipe from a seed. `test=False`: a tuning run, which reads
-    validation only. `label` and `axes` place it in a study and are no part of its key.
+    """A net trained on a dataset by a recipe from a seed, from `pretrained` weights where there are
+    some. `test=False`: a tuning run, which reads validation only. `label`, `axes` and `grid`, the
+    learning rates to try in place of the study's, place it in a study and are no part of its key.
     """
 
     net: Net
@@ -27,6 +30,15 @@ class Run(Job):
     label: str = ""
     axes: tuple[tuple[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    pretrained: Pretraining | None = None
+    grid: tuple[float, ...] = ()
+
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid")
+
+    @functools.cached_property
+    def bare(self) -> "Run":
+        found = Job.bare.func(self)
+        return dataclasses.replace(found, pretrained=self.pretrained and self.pretrained.content)
 
     @property
     def role(self) -> str:
@@ -51,7 +63,18 @@ class Run(Job):
         return dataclasses.replace(self, recipe=recipe, seed=seed, test=test)
 
     def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
-        return tuple(sorted(set(grid)))
+        return tuple(sorted(set(self.grid or grid)))
+
+    def check(self) -> None:
+        from cnnjax.study import pretraining
+        from cnnjax.train import probe, tune
+
+        super().check()
+        tune.check(self.net, self.recipe)
+        if isinstance(self.recipe.tune, LinearProbe):
+            probe.last_layer(self.net, self.image_shape)
+        if self.pretrained:
+            pretraining.check(self.pretrained, self.net, self.image_shape)
 
     def check_devices(self, devices: Any) -> None:
         from cnnjax.train.devices import check_batch
@@ -73,7 +96,12 @@ class Run(Job):
             "provenance": outline.info.provenance,
             "notes": list(outline.info.notes),
         }
-        return {"dataset": self.dataset.name, "data": data}
+        about = {"dataset": self.dataset.name, "data": data}
+        if self.pretrained:
+            p = self.pretrained
+            told = {"source": p.source, "digest": p.digest, "reinit": list(p.reinit), "notes": []}
+            about["pretraining"] = told
+        return about
 
     def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
         executor.train(self, record)

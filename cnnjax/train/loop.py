@@ -1,6 +1,8 @@
 """A training from its first or its last saved step to its end, in dispatches of about a second."""
 
 import dataclasses
+import functools
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -13,12 +15,12 @@ import numpy as np
 
 from cnnjax.data.source import Source, Split
 from cnnjax.nets.net import Net
-from cnnjax.train import checkpoint
+from cnnjax.train import checkpoint, probe, tune
 from cnnjax.train.devices import Devices, check_batch
 from cnnjax.train.optimizer import Hyper, rate
 from cnnjax.train.program import Program, make_program, predict
-from cnnjax.train.recipe import Recipe
-from cnnjax.train.step import State, Sums, Task, cross_entropy
+from cnnjax.train.recipe import LinearProbe, Recipe
+from cnnjax.train.step import State, Sums, Task, cross_entropy, fitted, init, start
 
 SAVE_SECONDS = 20.0  # At most so much work is lost, and a dispatch.
 DISPATCH_SECONDS = 0.8  # Python hears no signal inside a dispatch.
@@ -44,6 +46,8 @@ class Outcome:
     epochs: int
     steps: int
     seconds: float
+    variables: Any  # The net's, as `net.init` returns them, where `state` may be of a part of it.
+    seen: Callable[[Split], Split] = lambda split: split  # A split as the program takes it.
 
 
 def make_task(net: Net, recipe: Recipe, source: Source) -> Task:
@@ -67,21 +71,93 @@ def train(
     devices: Devices,
     hooks: Hooks | None = None,
     saved: Path | None = None,
+    variables: Any = None,
 ) -> Outcome:
-    """Train, going on from the checkpoint at `saved` where there is one.
+    """Train, from `variables` where they are given, going on from the checkpoint at `saved` where
+    there is one.
 
     Raises:
-      UserError: a batch that does not fit the devices or the data, or a net that does not fit
-        the images, naming the layer.
+      UserError: a batch that does not fit the devices or the data, a net that does not fit the
+        images or the recipe, naming the layer or the field, or variables of another net.
     """
     hooks = hooks or Hooks()
     check_batch(recipe.batch_size, len(source.train), devices)
+    tune.check(net, recipe)
     task = make_task(net, recipe, source)
+    variables = variables and fitted(task, variables)
+    carry_out = _probe if isinstance(recipe.tune, LinearProbe) else _train
+    return carry_out(task, source, seed, devices, hooks, saved, variables)
+
+
+def _probe(
+    task: Task,
+    source: Source,
+    seed: int,
+    devices: Devices,
+    hooks: Hooks,
+    saved: Path | None,
+    variables: Any,
+) -> Outcome:
+    """The last layer trained as a net of its own, on features of the images."""
+    head = probe.head_task(task)
+    variables = variables or initial(task, seed)
+    lens = probe.lens(task, devices, variables)
+    batches = lens.dispatches(source.train) + lens.dispatches(source.val)
+    done = itertools.count(1)
+
+    def each() -> None:
+        hooks.progress(next(done), batches + head.steps)
+        if hooks.stop():
+            raise probe.Stopped
+
+    begun = time.perf_counter()
+    try:
+        features = lens.source(source, each)
+    except probe.Stopped:
+        program = make_program(head, len(source.train), devices)
+        state = start(head, {"params": probe.last(variables["params"])})
+        return Outcome("stopped", state, program, 0, 0, time.perf_counter() - begun, variables)
+    before = time.perf_counter() - begun
+    inner = dataclasses.replace(
+        hooks,
+        progress=lambda step, steps: hooks.progress(batches + step, batches + steps),
+        epoch=lambda row: hooks.epoch(row | {"seconds": round(row["seconds"] + before, 3)}),
+    )
+    # A copy, since the first step takes its arrays over.
+    given = {"params": jax.tree.map(jnp.array, probe.last(variables["params"]))}
+    outcome = _train(head, features, seed, devices, inner, saved, given)
+    compiled = outcome.program.compile_seconds + lens.compile_seconds
+    return dataclasses.replace(
+        outcome,
+        program=dataclasses.replace(outcome.program, compile_seconds=compiled),
+        seconds=outcome.seconds + before,
+        variables=probe.joined(variables, outcome.state.params),
+        seen=lens.split,
+    )
+
+
+def initial(task: Task, seed: int) -> dict[str, Any]:
+    """The variables that a training from nothing starts from."""
+    state = jax.jit(functools.partial(init, task))(jax.random.key(seed))
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def _train(
+    task: Task,
+    source: Source,
+    seed: int,
+    devices: Devices,
+    hooks: Hooks,
+    saved: Path | None,
+    variables: Any,
+) -> Outcome:
+    recipe = task.recipe
     program = make_program(task, len(source.train), devices)
     key = devices.put(jax.random.key(seed))
     hyper = devices.put(Hyper.of(recipe))
     images, labels = devices.put((source.train.images, source.train.labels))
-    state, sums, seconds = devices.put((program.init(key), Sums.zero(), jnp.zeros(())))
+    state = start(task, variables) if variables else program.init(key)
+    state, sums, seconds = devices.put((state, Sums.zero(), jnp.zeros(())))
     if saved and (found := checkpoint.restore(saved, (state, sums, seconds))):
         state, sums, seconds = found
     step, seconds = int(state.step), float(seconds)
@@ -126,7 +202,8 @@ def train(
         if step < task.steps and time.monotonic() - saved_at > SAVE_SECONDS:
             save()
             saved_at = time.monotonic()
-    return Outcome(status, state, program, step // per_epoch, step, elapsed())
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return Outcome(status, state, program, step // per_epoch, step, elapsed(), variables)
 
 
 def evaluate(

@@ -1,11 +1,13 @@
 """Recipe → optax. Learning rate and weight decay are traced arguments, so they compile once."""
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from cnnjax.train import tune
 from cnnjax.train.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Recipe, Step
 
 
@@ -45,8 +47,11 @@ def decayed(params: optax.Params) -> optax.Params:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def make_optimizer(recipe: Recipe, hyper: Hyper, steps: int) -> optax.GradientTransformation:
-    """Clipping, decay, moments and the scheduled rate. Its state does not depend on `hyper`."""
+def make_optimizer(
+    recipe: Recipe, hyper: Hyper, steps: int, net: Any = None, frozen: Collection[str] = frozenset()
+) -> optax.GradientTransformation:
+    """Clipping, decay, moments and the scheduled rate, of what is not in the `frozen` scopes of the
+    net. Its state depends on neither `hyper` nor `frozen`."""
 
     def learning_rate(count: jax.Array) -> jax.Array:
         # The middle of the step, so that neither the first nor the last is lost to a rate of 0.
@@ -56,7 +61,10 @@ def make_optimizer(recipe: Recipe, hyper: Hyper, steps: int) -> optax.GradientTr
     decay = optax.add_decayed_weights(hyper.weight_decay, mask=decayed)
     match recipe.optimizer:
         case SGD(momentum, nesterov):
-            parts += [decay, optax.trace(momentum, nesterov)]
+            rule = [decay, optax.trace(momentum, nesterov)]
         case AdamW(b1, b2, epsilon):
-            parts += [optax.scale_by_adam(b1, b2, epsilon), decay]
+            rule = [optax.scale_by_adam(b1, b2, epsilon), decay]
+    waiting = tune.parts(net, recipe)
+    parts += [tune.by_parts(optax.chain(*rule), waiting, frozen)] if waiting else rule
+    parts += [tune.by_depth(net, recipe.layer_decay)] if recipe.layer_decay != 1 else []
     return optax.chain(*parts, optax.scale_by_learning_rate(learning_rate))

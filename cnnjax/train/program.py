@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cnnjax.train import tune
 from cnnjax.train.devices import Devices
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.recipe import Recipe
@@ -67,14 +68,20 @@ def advance(
     order = jax.random.permutation(epoch_key, jnp.arange(images.shape[0], dtype=jnp.int32))
     step_key = jax.random.fold_in(key, 2)
 
-    def body(_: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+    def body(frozen: frozenset[str], _: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
         chosen = order[(state.step % steps) * size + places]
         batch = devices.shared(Batch(images[chosen], labels[chosen], places))
-        state, new = train_step(task, context, state, batch, step_key, hyper, devices.axis_name)
+        state, new = train_step(
+            task, context, state, batch, step_key, hyper, devices.axis_name, frozen
+        )
         return state, jax.tree.map(jnp.add, sums, new)
 
-    state, sums = lax.fori_loop(0, count, body, (stack(state, stages), sums))
+    carry, stop = (stack(state, stages), sums), state.step + count
+    for phase in tune.phases(task.net, task.recipe, task.steps):
+        left = jnp.clip(jnp.minimum(stop, phase.end) - carry[0].step, 0, count)
+        carry = lax.fori_loop(0, left, functools.partial(body, phase.frozen), carry)
+    state, sums = carry
     return unstack(state, stages), sums
 
 
@@ -86,7 +93,7 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
     first = jax.jit(functools.partial(init, task), out_shardings=key.sharding)
     state = jax.eval_shape(first, key)
     whole = _abstract((state, Sums.zero()), key.sharding)
-    images = jax.ShapeDtypeStruct((examples, h, w, c), jnp.uint8, sharding=key.sharding)
+    images = jax.ShapeDtypeStruct((examples, h, w, c), task.input_dtype, sharding=key.sharding)
     labels = jax.ShapeDtypeStruct((examples,), jnp.int32, sharding=key.sharding)
     rest = devices.put((Hyper.of(task.recipe), jnp.int32(0)))
     places = devices.positions(task.recipe.batch_size)
@@ -100,7 +107,7 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
         places,
         donate=(0, 1),
     )
-    batch = devices.put_batch(np.zeros((task.recipe.batch_size, h, w, c), np.uint8))
+    batch = devices.put_batch(np.zeros((task.recipe.batch_size, h, w, c), task.input_dtype))
     inferred = devices.compile_batch(
         lambda weights, images: logits_of(task, devices.context(), *weights, images),
         (whole[0].params, whole[0].batch_stats),
@@ -121,14 +128,24 @@ def predict(
     devices: Devices,
     size: int,
 ) -> np.ndarray:
-    """uint8 [N, H, W, C] → float32 logits [N, classes], `size` at a time.
+    """Images [N, H, W, C] → float32 logits [N, classes], `size` at a time."""
+    found = batches(infer, weights, images, devices, size)
+    return np.concatenate([x.astype(np.float32) for x in found])
+
+
+def batches(
+    infer: Callable[..., jax.Array],
+    weights: Any,
+    images: np.ndarray,
+    devices: Devices,
+    size: int,
+) -> Iterator[np.ndarray]:
+    """What `infer(weights, images)` gives for images [N, H, W, C], `size` at a time.
 
     The last batch is padded, so each example counts once and one shape is compiled.
     """
-    found = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]
-        padded = np.zeros((size, *images.shape[1:]), np.uint8)
+        padded = np.zeros((size, *images.shape[1:]), images.dtype)
         padded[: len(batch)] = batch
-        found.append(infer(weights, devices.put_batch(padded)))
-    return np.concatenate([np.asarray(x, np.float32) for x in found])[: len(images)]
+        yield np.asarray(infer(weights, devices.put_batch(padded)))[: len(batch)]

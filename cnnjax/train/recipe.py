@@ -1,4 +1,4 @@
-"""How a net is trained, as a value: optimizer, schedule, precision, augmentation, and so on."""
+"""How a net is trained, as a value: optimizer, schedule, precision, augmentation, what trains."""
 
 import dataclasses
 import math
@@ -60,8 +60,41 @@ class OneCycle:
     tail: float = 0.0
 
 
+@value
+class FullTuning:
+    """Everything trains from the first step."""
+
+
+@value
+class LinearProbe:
+    """The last dense layer alone, on features of the clean images that are computed once: the rest
+    of the net is as in inference, without augmentation or dropout (Alain & Bengio 2016)."""
+
+
+@value
+class GradualUnfreezing:
+    """From the head down (Howard & Ruder 2018, §3.3): the head trains from the first step, and over
+    the first `share` of the steps the stages join it in `parts` parts, at most one a stage.
+
+    What waits stays as it is, running statistics included, and costs no backward pass.
+
+    Raises:
+      UserError: a field out of its range.
+    """
+
+    share: float = 0.5
+    parts: int = 4
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not 0 < self.share <= 1:
+            raise UserError(f"share: {self.share!r} is out of range: a share of the steps up to 1")
+        if isinstance(self.parts, bool) or not isinstance(self.parts, int) or self.parts < 1:
+            raise UserError(f"parts: {self.parts!r} is out of range: a whole number from 1 up")
+
+
 OPTIMIZERS = {"sgd": SGD, "adamw": AdamW}
 SCHEDULES = {"onecycle": OneCycle, "cosine": Cosine, "step": Step, "constant": Constant}
+TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezing}
 DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -91,6 +124,10 @@ class Recipe:
     cutout: int = _field(0, "side of a square blanked at random, in pixels", 0, 1024)
     batch_norm: str = _field("global", "batch statistics", choices=("global", "device"))
     dtype: str = _field("float32", "compute type; parameters have at least 32 bits", choices=DTYPES)
+    tune: Any = _field(FullTuning(), "what trains", family=TUNINGS)
+    layer_decay: float = _field(1.0, "learning rate of each block over that of the next, nearer "
+                                "the head; 1: all alike", 1e-3, 1.0)  # fmt: skip
+    frozen_norms: bool = _field(False, "batch norms use their running statistics and leave them")
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -63,9 +63,12 @@ class Speed:
 
     @classmethod
     def of(cls, recipe: Recipe, seconds: float) -> "Speed":
-        """For a recipe less what changes no step's time, so that equal measurements are one."""
+        """For a recipe less what changes no step's time, so that equal measurements are one; the
+        step is that of training everything."""
         base = Recipe()
-        timed = dataclasses.replace(recipe, epochs=base.epochs, learning_rate=base.learning_rate)
+        timed = dataclasses.replace(
+            recipe, epochs=base.epochs, learning_rate=base.learning_rate, tune=base.tune
+        )
         return cls(timed, float(seconds))
 
     @property

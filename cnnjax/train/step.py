@@ -5,6 +5,7 @@ the functions see the whole batch.
 """
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +15,11 @@ from flax import struct
 from jax import lax
 
 from cnnjax.data.augment import Augment, augment, normalise
+from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
+from cnnjax.train import tune
 from cnnjax.train.optimizer import Hyper, make_optimizer
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scan import scannable, unstack
@@ -53,7 +56,11 @@ class Sums(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The static things of a training: hashable, so that a program is compiled once for it."""
+    """The static things of a training: hashable, so that a program is compiled once for it.
+
+    `pixels`: the inputs are images of uint8, else the net's own floats, which are taken as they
+    are.
+    """
 
     net: Net
     recipe: Recipe
@@ -62,6 +69,7 @@ class Task:
     std: tuple[float, ...]
     flip: bool
     steps: int
+    pixels: bool = True
 
     @property
     def dtype(self) -> Any:
@@ -76,8 +84,14 @@ class Task:
         r = self.recipe
         return Augment(pad=r.pad_crop, flip=r.flip and self.flip, cutout=r.cutout)
 
+    @property
+    def input_dtype(self) -> Any:
+        return jnp.uint8 if self.pixels else self.param_dtype
+
     def normalised(self, images: jax.Array) -> jax.Array:
         """uint8 [B, H, W, C] → what the net sees, in the compute type."""
+        if not self.pixels:
+            return images.astype(self.dtype)
         return normalise(images, jnp.array(self.mean), jnp.array(self.std), self.dtype)
 
 
@@ -87,7 +101,11 @@ def init(task: Task, key: jax.Array) -> State:
     # Equal blocks are drawn by one scanned program, whether or not they are trained in one.
     stages = scannable(task.net, task.image_shape)
     ctx = Context(scan=frozenset(stages))
-    variables = unstack(task.net.init(jax.random.fold_in(key, 0), x, context=ctx), stages)
+    return start(task, unstack(task.net.init(jax.random.fold_in(key, 0), x, context=ctx), stages))
+
+
+def start(task: Task, variables: Any) -> State:
+    """The state before the first step of a training that starts from the net's variables."""
     params = variables["params"]
     # Linen starts running statistics in float32 whatever the parameters are.
     stats = variables.get("batch_stats", {})
@@ -97,8 +115,42 @@ def init(task: Task, key: jax.Array) -> State:
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=stats,
-        opt_state=make_optimizer(task.recipe, hyper, task.steps).init(params),
+        opt_state=make_optimizer(task.recipe, hyper, task.steps, task.net).init(params),
     )
+
+
+def shapes(task: Task) -> dict[str, Any]:
+    """The net's variables as shapes and types."""
+    state = jax.eval_shape(lambda key: init(task, key), jax.random.key(0))
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def fitted(task: Task, variables: Any) -> dict[str, Any]:
+    """A copy of given variables in the parameters' type.
+
+    Raises:
+      UserError: they are another net's, naming the first that differs.
+    """
+    wanted, given = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (shapes(task), {"batch_stats": {}, **variables})
+    )  # fmt: skip
+    for name in sorted({**wanted, **given}):
+        here, there = (jnp.shape(x[name]) if name in x else "none" for x in (wanted, given))
+        if here != there:
+            raise UserError(
+                f"the weights to start from are another net's: {name} is {_sides(there)} there and "
+                f"{_sides(here)} here; load them for this net with cnnjax.load_pretrained"
+            )
+    # A copy, since the first step takes its arrays over.
+    return jax.tree.map(
+        lambda x, new: jnp.array(new, x.dtype), shapes(task), {"batch_stats": {}, **variables}
+    )
+
+
+def _sides(shape: Any) -> str:
+    return shape if isinstance(shape, str) else "×".join(map(str, shape)) or "a number"
 
 
 def train_step(
@@ -109,8 +161,11 @@ def train_step(
     key: jax.Array,
     hyper: Hyper,
     axis_name: str | None = None,
+    frozen: frozenset[str] = frozenset(),
 ) -> tuple[State, Sums]:
     """Gradient, update, and the sums of the batch before the update.
+
+    What is in the net's scopes in `frozen` stays as it is.
 
     The losses of auxiliary heads join the gradient by their weights, and stay out of the sums.
     Random draws come from a key per example, folded from the step and the example's place in the
@@ -121,9 +176,11 @@ def train_step(
     images = augment(task.normalised(batch.images), keys, task.augment)
     pooled = axis_name if task.recipe.batch_norm == "global" else None
     ctx = dataclasses.replace(context, dtype=task.dtype, keys=keys, axis_name=pooled)
+    net = tune.held(task.net, task.recipe, frozen)
 
     def loss_of(params: Any) -> tuple[jax.Array, Any]:
-        logits, new = task.net.apply(
+        params = tune.without_gradient(params, frozen)
+        logits, new = net.apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,
             train=True,
@@ -147,9 +204,11 @@ def train_step(
     if axis_name:
         # Running statistics are averaged even where each device has its own batch statistics:
         # there is one state.
-        gradient, batch_stats = lax.pmean((gradient, batch_stats), axis_name)
+        still = set(batch_stats) if task.recipe.frozen_norms else frozen
+        gradient = _joined(gradient, frozen, axis_name)
+        batch_stats = _joined(batch_stats, still, axis_name)
         sums = lax.psum(sums, axis_name)
-    optimizer = make_optimizer(task.recipe, hyper, task.steps)
+    optimizer = make_optimizer(task.recipe, hyper, task.steps, task.net, frozen)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     new = state.replace(
         step=state.step + 1,
@@ -158,6 +217,11 @@ def train_step(
         opt_state=opt_state,
     )
     return new, sums
+
+
+def _joined(tree: Any, still: Collection[str], axis_name: str) -> Any:
+    """The mean over the devices, but of what does not change, which a mean would round."""
+    return tree | lax.pmean({k: v for k, v in tree.items() if k not in still}, axis_name)
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from cnnjax.report import transfer as started
 from cnnjax.report.breakdown import Breakdown
-from cnnjax.report.charts import accuracy, differences, goal, inside, speed, training
+from cnnjax.report.charts import accuracy, differences, goal, inside, speed, training, transfer
 from cnnjax.report.charts.parts import Chart
 from cnnjax.report.findings import Report
 
@@ -12,8 +13,10 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
     found = [
-        accuracy.pareto(s),
+        transfer.compute(s),
+        None if started.alone(s) else accuracy.pareto(s),
         accuracy.along(s),
+        transfer.to_scratch(s),
         goal.steps(s),
         differences.differences(s, r.comparisons),
         differences.doublings(r.comparisons),
