@@ -22,7 +22,7 @@ from cnnjax.train import clock, speed
 from cnnjax.train.clock import LEAST, MOST, Clock
 from cnnjax.train.devices import local
 from cnnjax.train.loop import DISPATCH_SECONDS
-from cnnjax.train.recipe import Recipe
+from cnnjax.train.recipe import FullTuning, GradualUnfreezing, Recipe
 from cnnjax.train.speed import PROGRAMS, Reading, Speed
 from cnnjax.values import value
 from tests.tiny import small_net
@@ -163,6 +163,14 @@ def test_weights_are_drawn_as_the_net_has_them():
     bench.state = None  # Donated.
     call(3)
     assert all(np.isfinite(v).all() for v in before)
+
+
+@pytest.mark.parametrize("tune", [FullTuning(), GradualUnfreezing()])
+def test_every_step_that_is_timed_is_taken(tune):
+    """Also beyond the steps that the training would have."""
+    task = speed._task(small_net(), Recipe(epochs=3, batch_size=4, tune=tune), SHAPE)
+    call, _ = speed._Bench(task, local(count=1), 0).training()
+    assert [int(call(count)) for count in (1, 1, 20)] == [1, 2, 22]
 
 
 def test_equal_measurements_are_one_whatever_cannot_change_the_time():

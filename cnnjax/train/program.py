@@ -78,10 +78,13 @@ def advance(
         return state, jax.tree.map(jnp.add, sums, new)
 
     carry, stop = (stack(state, stages), sums), state.step + count
-    for phase in tune.phases(task.net, task.recipe, task.steps):
+    *early, last = tune.phases(task.net, task.recipe, task.steps)
+    for phase in early:
         left = jnp.clip(jnp.minimum(stop, phase.end) - carry[0].step, 0, count)
         carry = lax.fori_loop(0, left, functools.partial(body, phase.frozen), carry)
-    state, sums = carry
+    # The last goes on beyond its end where it is asked to, as when steps are timed.
+    left = stop - carry[0].step
+    state, sums = lax.fori_loop(0, left, functools.partial(body, last.frozen), carry)
     return unstack(state, stages), sums
 
 

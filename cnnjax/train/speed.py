@@ -178,7 +178,7 @@ class _Bench:
         return lambda count: compiled(weights, images).block_until_ready(), compiled
 
     def training(self) -> tuple[Callable[[int], Any], Any]:
-        """So many steps; it takes the state over."""
+        """So many steps, and how many it has taken; it takes the state over."""
         task, devices, size = self.task, self.devices, self.task.recipe.batch_size
         images, labels = devices.put((self._images(size), np.zeros(size, np.int32)))
         still = dataclasses.replace(task.recipe, learning_rate=0.0)
@@ -188,10 +188,11 @@ class _Bench:
         step = functools.partial(advance, task, devices)
         compiled = devices.compile(step, *moved, *rest, counts, places, donate=(0, 1))
 
-        def call(count: int) -> None:
+        def call(count: int) -> jax.Array:
             nonlocal moved
             counts = devices.put(jnp.int32(count))
             moved = jax.block_until_ready(compiled(*moved, *rest, counts, places))
+            return moved[0].step
 
         return call, compiled
 
