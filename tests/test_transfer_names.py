@@ -14,9 +14,9 @@ from cnnjax.transfer.facts import differs
 from cnnjax.transfer.merge import merge
 from cnnjax.transfer.names import tables
 from cnnjax.transfer.padding import padded
-from cnnjax.transfer.preprocessing import name_of
 from cnnjax.transfer.rules import Number, Row, Table, bases
 from cnnjax.transfer.slots import Slot, slots
+from cnnjax.transfer.source_images import name_of
 from tests import zoo
 from tests.named_weights import as_there, drawn, equal, published, tables_of, torchs
 

@@ -78,8 +78,13 @@ def summary(net: nn.Module, input_shape: Sequence[int]) -> str:
     return table.summary(trace(net, input_shape))
 
 
-def train_step_macs(net: nn.Module, input_shape: Sequence[int], batch_size: int) -> int:
+def train_step_macs(
+    net: nn.Module,
+    input_shape: Sequence[int],
+    batch_size: int,
+    frozen: frozenset[str] = frozenset(),
+) -> int:
     """MACs of one training step; see `cnnjax.compute.train_macs`."""
     from cnnjax.compute import train_macs
 
-    return train_macs.train_step_macs(net, input_shape, batch_size)
+    return train_macs.train_step_macs(net, input_shape, batch_size, frozen)

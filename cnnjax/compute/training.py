@@ -1,9 +1,10 @@
-"""A net in training mode: whatever of its outputs a loss is taken of."""
+"""A net in training mode: whatever of its outputs a loss is taken of, and what takes a gradient."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
+from jax import lax
 
 from cnnjax.nets import auxiliary
 
@@ -28,3 +29,8 @@ def heads(
     )
     found = [(logits, 1.0) for logits in jax.tree.leaves(outputs)]
     return found + [(head.logits, head.weight) for head in auxiliary.sowed(new)]
+
+
+def without_gradient(params: Mapping[str, Any], frozen: Collection[str]) -> dict[str, Any]:
+    """The same parameters, of which those in the `frozen` scopes take no gradient."""
+    return {k: lax.stop_gradient(v) if k in frozen else v for k, v in params.items()}

@@ -1,7 +1,7 @@
 """The dashboard's tables: a row a point, a row a run, a row a layer; all of them sort."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cnnjax.report import speed, table, transfer, words
@@ -40,11 +40,15 @@ def _trained(r: Report) -> tuple[list[str], list[list[tuple[str, Any]]]]:
     head = [s.study.series.replace("_", " ")] if s.study.series else []
     head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
     head += ["params", "activations", "receptive field"]
-    head += [*(title for title, _ in transfer.columns(s)), "learning rate", "notes"]
-    return head, [_point(r, row) for series in s.series for row in s.of(series)]
+    more = transfer.columns(s)
+    head += [*(title for title, _ in more), "learning rate", "notes"]
+    cells = [cell for _, cell in more]
+    return head, [_point(r, row, cells) for series in s.series for row in s.of(series)]
 
 
-def _point(r: Report, row: Row) -> list[tuple[str, Any]]:
+def _point(
+    r: Report, row: Row, more: Sequence[Callable[[Row], tuple[str, Any]]]
+) -> list[tuple[str, Any]]:
     s, m = r.summary, row.measures
     score, train = s.score(row), row.scores["train"]
     ahead = train.mean - score.mean if score and train else None
@@ -64,7 +68,7 @@ def _point(r: Report, row: Row) -> list[tuple[str, Any]]:
     cells += [(str(len(row.done)), len(row.done))]
     cells += [(words.si(m[k]), m[k]) for k in ("macs", "params", "activations")]
     cells += [(words.pixels(m["receptive_field"]), m["receptive_field"])]
-    cells += [cell(row) for _, cell in transfer.columns(s)]
+    cells += [cell(row) for cell in more]
     cells += [("–" if row.rate is None else f"{row.rate:g}", row.rate)]
     return [*cells, (", ".join(notes), ", ".join(notes))]
 

@@ -11,7 +11,7 @@ from cnnjax import compute, data
 from cnnjax.compute.trace import trace
 from cnnjax.study.job import Job
 from cnnjax.train.cost import training_macs
-from cnnjax.train.recipe import FullTuning, LinearProbe
+from cnnjax.train.recipe import LinearProbe
 
 # Per core or device: MACs and activation elements a second, in training.
 _SPEED = {"cpu": (3.6e10, 8e7), "gpu": (1.5e13, 1.0e11), "tpu": (3e13, 2e11)}
@@ -29,12 +29,9 @@ def run_seconds(run: Any, platform: str, parallel: int) -> float:
     macs_rate, move_rate = _SPEED.get(platform, _SPEED["cpu"])
     step = (step_macs / macs_rate + costs["activations"] * size / move_rate) / parallel
     look = step / 3 / size  # At one image.
-    steps = run.recipe.epochs * (outline.train // size)
+    # In whole steps: what is frozen has no backward pass.
+    steps = training_macs(run.net, run.recipe, run.image_shape, outline.train) / step_macs
     probed = isinstance(run.recipe.tune, LinearProbe)
-    if not isinstance(run.recipe.tune, FullTuning):
-        shape = outline.info.image_shape
-        macs = training_macs(run.net, run.recipe, tuple(shape), outline.train)
-        steps = macs / step_macs  # What is frozen has no backward pass.
     looks = outline.val if probed else run.recipe.epochs * outline.val + outline.train
     return steps * step + looks * look + OVERHEAD_SECONDS
 

@@ -37,8 +37,9 @@ class Run(Job):
 
     @functools.cached_property
     def bare(self) -> "Run":
-        found = Job.bare.func(self)
-        return dataclasses.replace(found, pretrained=self.pretrained and self.pretrained.content)
+        return dataclasses.replace(
+            super().bare, pretrained=self.pretrained and self.pretrained.content
+        )
 
     @property
     def role(self) -> str:

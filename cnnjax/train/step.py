@@ -14,6 +14,7 @@ import optax
 from flax import struct
 from jax import lax
 
+from cnnjax.compute.training import without_gradient
 from cnnjax.data.augment import Augment, augment, normalise
 from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
@@ -179,7 +180,7 @@ def train_step(
     net = tune.held(task.net, task.recipe, frozen)
 
     def loss_of(params: Any) -> tuple[jax.Array, Any]:
-        params = tune.without_gradient(params, frozen)
+        params = without_gradient(params, frozen)
         logits, new = net.apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,

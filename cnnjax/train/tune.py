@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from jax import lax
 
 from cnnjax.errors import UserError
 from cnnjax.nets.context import Context
@@ -103,11 +102,6 @@ def _still(v: Any) -> Any:
     old = {f.name: getattr(v, f.name) for f in fields(v)}
     new = {name: _still(x) for name, x in old.items()}
     return v if new == old else dataclasses.replace(v, **new)
-
-
-def without_gradient(params: Tree, frozen: Collection[str]) -> Tree:
-    """The same parameters, of which those in the frozen scopes take no gradient."""
-    return {k: lax.stop_gradient(v) if k in frozen else v for k, v in params.items()}
 
 
 def by_parts(

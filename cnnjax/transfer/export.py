@@ -13,9 +13,9 @@ from cnnjax.nets.net import Net
 from cnnjax.transfer import facts, fold, layout
 from cnnjax.transfer.misfits import size
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.preprocessing import name_of
 from cnnjax.transfer.rules import Table, bases
 from cnnjax.transfer.slots import Slot, place, slots
+from cnnjax.transfer.source_images import name_of
 
 
 def export(

@@ -12,7 +12,7 @@ import numpy as np
 from cnnjax import nets
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.transfer import preprocessing
+from cnnjax.transfer import source_images
 from cnnjax.transfer.choose import config
 from cnnjax.transfer.merge import merge
 from cnnjax.transfer.preprocess import Preprocess, normalised, prepare
@@ -94,9 +94,9 @@ def pretrained(
     """`load_pretrained` for weights that have been read."""
     if input_shape is None and preprocess is not None:
         input_shape = (preprocess.crop, preprocess.crop, len(preprocess.mean))
-    shape = _shape(input_shape) if input_shape else preprocessing.input_shape(net, weights)
+    shape = _shape(input_shape) if input_shape else source_images.input_shape(net, weights)
     merged = merge(net, weights, shape, reinit, seed)
-    found = preprocess or preprocessing.preprocess(net, weights, merged.fit, shape)
+    found = preprocess or source_images.preprocess(net, weights, merged.fit, shape)
     return Pretrained(
         net,
         merged.variables,

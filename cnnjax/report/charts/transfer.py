@@ -1,5 +1,7 @@
 """Accuracy against what training cost, and training to the accuracy of scratch."""
 
+from collections.abc import Sequence
+
 from cnnjax.report import theme, transfer, words
 from cnnjax.report.charts.accuracy import INTERVAL, MEAN, SEED
 from cnnjax.report.charts.parts import (
@@ -30,17 +32,18 @@ TIP = {"name": "point", "accuracy": "accuracy", "spent": "MACs", "n": "seeds"}
 def compute(s: Summary) -> Chart | None:
     """Accuracy against training MACs; beside it with the pre-training counted, where its cost is
     known."""
-    rows = [r for r in s.rows if s.score(r) and r.measures["train_macs"]]
+    every = (row for series in s.series for row in s.of(series))
+    rows = [row for row in every if s.score(row) and row.measures["train_macs"]]
     if not transfer.used(s) or len(rows) < 2:
         return None
     keys = series_keys(s)
     values = [v for row in above_chance(rows) for v in words.clipped(s.score(row))]
     domain = share_domain(values, s.chance)
-    before = {id(row): transfer.before(row) for row in rows}
-    views = [_view(s, rows, dict.fromkeys(before, 0.0), keys, domain, "training alone")]
-    whole = [row for row in rows if before[id(row)] is not None]
-    if any(before[id(row)] for row in whole):
-        views.append(_view(s, whole, before, keys, domain, "pre-training counted"))
+    alone = [(row, row.measures["train_macs"]) for row in rows]
+    whole = [(row, macs + b) for row, macs in alone if (b := transfer.before(row)) is not None]
+    views = [_view(s, alone, keys, domain, "training alone")]
+    if any(transfer.before(row) for row, _ in whole):
+        views.append(_view(s, whole, keys, domain, "pre-training counted"))
     named = words.listed(transfer.sources(s))
     unknown = (
         "" if len(views) > 1 else " What the pre-training cost is not known (--pretrain_macs)."
@@ -64,18 +67,15 @@ def compute(s: Summary) -> Chart | None:
 
 def _view(
     s: Summary,
-    rows: list[Row],
-    before: dict[int, float],
+    spent: Sequence[tuple[Row, float]],
     keys: tuple[Key, ...],
     domain: tuple[float, float],
     title: str,
 ) -> Spec:
-    data = []
-    shown = set(map(id, rows))
-    for row in (row for series in s.series for row in s.of(series) if id(row) in shown):
-        spent = row.measures["train_macs"] + before[id(row)]
-        datum = scores(row, s.score(row), s.shown_name)
-        data.append(datum | {"at": spent, "spent": words.si(spent), "order": len(data)})
+    data = [
+        scores(row, s.score(row), s.shown_name) | {"at": macs, "spent": words.si(macs), "order": i}
+        for i, (row, macs) in enumerate(spent)
+    ]
     x = {"field": "at", **log_axis([d["at"] for d in data], "MACs of one training (log scale)")}
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     look = {"color": colour("series", keys), "shape": shape("series", keys)}
