@@ -317,7 +317,7 @@ def test_a_net_for_small_images_takes_the_weights_of_large_ones_and_says_so():
     net = nets.get("resnet18", 10, (32, 32, 3), width=0.1)
     assert merge(net, FILE, (32, 32, 3)).notes == (
         "kernels of 7×7 cut to the central 3×3: 1 layer",
-        "the net is adapted: stem of 3×3, stride 1, no pool",
+        "adapted: stem of 3×3, stride 1, no pool",
     )
 
 

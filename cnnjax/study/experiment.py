@@ -138,7 +138,7 @@ class Setting:
             recipe=recipe or self.recipe,
             label=label or self.net_name,
             axes=tuple(axes.items()),
-            notes=tuple(notes),
+            notes=tuple(dict.fromkeys(notes)),  # The weights' notes say "adapted" too.
             pretrained=start,
             grid=() if asked else tuple(rates),
         )

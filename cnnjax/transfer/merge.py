@@ -60,7 +60,7 @@ def merge(
     if anew:
         notes.append(f"initialised anew from seed {seed}: {', '.join(sorted(anew))}")
     if net.adapted:
-        notes.append(f"the net is adapted: {net.adapted}")
+        notes.append(f"adapted: {net.adapted}")
     return Merged(unflatten_dict(values), reading.fit, tuple(notes), frozenset(anew))
 
 
