@@ -3,7 +3,8 @@
 The same net from scratch, as a linear probe of the weights of `--pretrained` and fine-tuned from
 them, on so many training images, each way at its own best learning rate (Kornblith, Shlens & Le
 2019, "Do better ImageNet models transfer better?"). Those flags of the recipe that say how to
-fine-tune, such as --layer_decay, are the fine-tuning's alone.
+fine-tune, such as --layer_decay, are the fine-tuning's alone. A net made for large images is a weak
+rival from scratch on small ones: `--rivals` names nets that suit them better.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ RATES = {
     "probe": numbers(FLAGS, "probe_rates", "0.01,0.03,0.1", "learning rates of the probe"),
 }
 TUNE_RATES = numbers(FLAGS, "tune_rates", "0.003,0.01,0.03", "learning rates of fine-tuning")
+RIVALS = flags.DEFINE_list("rivals", "", "other nets to train from scratch, on images as they come",
+                           flag_values=FLAGS)  # fmt: skip
 EPOCHS = flags.DEFINE_integer("scratch_epochs", None, "epochs from scratch (default: --epochs)", 1,
                               flag_values=FLAGS)  # fmt: skip
 
@@ -34,6 +37,7 @@ DEFAULTS = Defaults(
 
 
 def runs(setting):
+    from cnnjax.data import check
     from cnnjax.errors import UserError
     from cnnjax.train.recipe import TUNINGS, FullTuning
 
@@ -63,5 +67,18 @@ def runs(setting):
                 scratch=way == "scratch",
                 rates=RATES.get(way, TUNE_RATES).value,
                 way=way,
+                examples=size,
+            )
+    for rival in RIVALS.value:
+        for size in SIZES.value:
+            dataset = dataclasses.replace(setting.dataset, resolution=None, train_examples=size)
+            yield setting.run(
+                setting.net(rival, check(dataset).info.image_shape),
+                label=rival,
+                dataset=dataset,
+                recipe=recipes["scratch"],
+                scratch=True,
+                rates=RATES["scratch"].value,
+                way=f"scratch: {rival}",
                 examples=size,
             )

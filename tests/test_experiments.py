@@ -24,7 +24,11 @@ SMALLER = {
     "pooling": ["--kinds=max,avg,stride"],
     "stem": ["--stems=5/2,3/1"],
     "stack": ["--sizes=3,5"],
-    "transfer": ["--sizes=16,32", "--ways=scratch,probe,full,gradual"],
+    "transfer": [
+        "--sizes=16,32",
+        "--ways=scratch,probe,full,gradual",
+        "--rivals=tests.tiny:small_net",
+    ],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput"}  # They train nothing.

@@ -260,6 +260,14 @@ def test_the_ways_differ_in_recipe_and_grid(home):
     assert runs["probe", 16].rates == (1.0, 2.0)
     assert runs["scratch", 16].rates == (0.03, 0.1, 0.3)
     assert runs["scratch", 16].run.dataset.train_examples == 16
+    argv += ["--ways=probe", "--resolution=48", "--rivals=tests.tiny:small_net"]
+    *_, rival = experiment.points(experiment.load("transfer", EXPERIMENTS, argv))
+    assert rival.run.image_shape == (8, 8, 1)  # As they come.
+    assert (rival.run.label, dict(rival.run.axes)["way"]) == (
+        "tests.tiny:small_net",
+        "scratch: tests.tiny:small_net",
+    )
+    assert (rival.run.pretrained, rival.rates) == (None, (0.03, 0.1, 0.3))
     fixed = experiment.points(
         experiment.load("transfer", EXPERIMENTS, [*argv, "--learning_rate=3"])
     )

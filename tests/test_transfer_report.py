@@ -20,7 +20,7 @@ CURVES = {
     "probe": (0.4, 0.5, 0.5, 0.5, 0.5, 0.5),
     "full": (0.45, 0.49, 0.6, 0.7, 0.7, 0.7),
 }
-COST = {"scratch": 100e9, "probe": 10e9, "full": 80e9}
+COST = {"scratch": 100e9, "scratch: other": 100e9, "probe": 10e9, "full": 80e9}
 SIZES = (500, 2000)
 
 
@@ -43,7 +43,9 @@ def plant(path, known=True, curves=CURVES, sizes=SIZES, seeds=2):
                 )
                 epochs = len(curves[way])
                 record["measures"]["train_macs"]["value"] = COST[way] * epochs
-                if way != "scratch":
+                if way == "scratch: other":
+                    record["metrics"]["val_accuracy"] += 0.01
+                if not way.startswith("scratch"):
                     record["pretraining"] = {"source": "weights.pth", "digest": "0" * 64}
                     if known:
                         record["measures"]["pretrain_macs"] = {"value": int(1e12), "unit": "MACs"}
@@ -78,6 +80,16 @@ def test_the_compute_to_scratchs_best_is_read_off_the_curves(study):
     assert found["scratch", 500].whole_share is None
     assert found["probe", 2000].macs == ()
     assert found["probe", 2000].tried == 2
+
+
+def test_of_several_from_scratch_the_best_on_validation_is_the_goal(tmp_path):
+    other = {"scratch: other": (0.5, 0.62)}
+    folder = plant(tmp_path / "transfer", curves=CURVES | other, sizes=(500,))
+    found = {r.row.series: r for r in transfer.reached(report(folder.load()).summary)}
+    assert found["scratch: other"].row is found["scratch: other"].base is found["full"].base
+    assert found["full"].macs == (4 * 80e9,) * 2
+    assert found["full"].scratch == (2 * 100e9,) * 2
+    assert found["scratch"].macs == ()
 
 
 def test_it_is_told_with_and_without_the_pre_training(study):

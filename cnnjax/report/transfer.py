@@ -4,6 +4,7 @@ came to, with and without what the weights had cost."""
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cnnjax.report import words
 from cnnjax.report.points import Row, Summary
@@ -69,11 +70,14 @@ def before(row: Row) -> float | None:
 
 
 def reached(s: Summary) -> list[Reached]:
-    """Every row that started from weights and has one beside it that did not, on the same place of
-    the axis; and those from scratch, which reach their own best."""
+    """Every row that has one from scratch beside it, on the same place of the axis: of several the
+    one that is best on validation, which reaches its own best."""
     if not used(s):
         return []
-    bases = {row.x: row for row in s.rows if row.done and not any(r.source for r in row.done)}
+    bases: dict[Any, Row] = {}
+    for row in s.rows:
+        if row.done and not any(r.source for r in row.done):
+            bases[row.x] = max(bases.get(row.x, row), row, key=_validation)
     found = []
     for row in (row for series in s.series for row in s.of(series)):
         base = bases.get(row.x)
@@ -90,6 +94,11 @@ def reached(s: Summary) -> list[Reached]:
         cost = None if row is base else before(row)
         found += [Reached(row, base, macs, scratch, tried, cost)] if tried else []
     return found
+
+
+def _validation(row: Row) -> float:
+    found = [v for r in row.done if (v := r.metrics.get(METRIC)) is not None]
+    return sum(found) / len(found) if found else -math.inf
 
 
 def best(curve: Sequence[Mapping[str, float | None]]) -> tuple[float, float] | None:
