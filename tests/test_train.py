@@ -16,7 +16,7 @@ from cnnjax.nets.context import Context
 from cnnjax.nets.net import Flatten, Head, Net, Stage
 from cnnjax.nets.pools import Average, Pool
 from cnnjax.train import checkpoint, loop
-from cnnjax.train.devices import check_batch, local
+from cnnjax.train.devices import MODES, check, local
 from cnnjax.train.loop import Hooks, evaluate, make_task, train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
@@ -45,7 +45,7 @@ def trained(source, recipe, mode, count, **more):
         return train(small_net(), recipe, source, 3, local(mode, count), **more)
 
 
-@pytest.mark.parametrize("mode", ["pmap", "jit"])
+@pytest.mark.parametrize("mode", MODES)
 def test_eight_devices_equal_one_in_float64(source, mode):
     """21 steps with batch norm over the global batch, dropout and augmentation."""
     recipe = dataclasses.replace(RECIPE, dtype="float64")
@@ -56,7 +56,7 @@ def test_eight_devices_equal_one_in_float64(source, mode):
     assert distance(one.state.batch_stats, many.state.batch_stats) < 1e-10
 
 
-@pytest.mark.parametrize("mode", ["pmap", "jit"])
+@pytest.mark.parametrize("mode", MODES)
 def test_eight_devices_equal_one_in_float32_for_a_step(source, mode):
     few = dataclasses.replace(source, train=source.train.take(np.arange(16)))
     recipe = dataclasses.replace(RECIPE, epochs=1)
@@ -185,13 +185,26 @@ def test_smoothed_cross_entropy_by_hand():
 
 def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="batch_size: 12 does not divide among 8 devices; try 16"):
-        check_batch(12, 100, local(count=8))
+        check(Recipe(batch_size=12), 100, local(count=8))
     with pytest.raises(UserError, match="batch_size: 64 is more than the 48 training images"):
-        check_batch(64, 48, local(count=1))
+        check(Recipe(batch_size=64), 48, local(count=1))
+    apart = Recipe(batch_size=16, batch_norm="device")
+    check(apart, 100, local("pmap", 2))
+    with pytest.raises(UserError, match="batch_norm: with --parallel=fsdp statistics are the wh"):
+        check(apart, 100, local("fsdp", 2))
     with pytest.raises(UserError, match="devices: 9 is out of range: there are 8"):
         local(count=9)
     with pytest.raises(UserError, match="unknown parallel mode 'pmpa': did you mean 'pmap'"):
         local("pmpa")
+
+
+def test_large_arrays_are_spread_with_fsdp_and_no_others():
+    where = local("fsdp", 8)
+    tree = {"large": jnp.zeros((3, 3, 16, 64)), "odd": jnp.zeros((9, 121)), "small": jnp.zeros(64)}
+    laid = where.put_state(tree)
+    shares = {name: x.addressable_shards[0].data.shape for name, x in laid.items()}
+    assert shares == {"large": (3, 3, 16, 8), "odd": (9, 121), "small": (64,)}
+    assert all(x.is_fully_replicated for x in where.whole(laid).values())
 
 
 def test_a_damaged_checkpoint_is_not_loaded(tmp_path):

@@ -18,7 +18,7 @@ from cnnjax.study.artifacts import write_inspection
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run, difference
-from cnnjax.train import checkpoint
+from cnnjax.train import checkpoints
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import Devices
 from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, train
@@ -81,7 +81,7 @@ class Executor:
         if record["status"] == "stopped":
             raise Stopped
         if record["status"] in FINISHED:
-            checkpoint.remove(self._saved(run))
+            checkpoints.remove(self._saved(run))
         return record
 
     def train(self, run: Run, record: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ class Executor:
         return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved, variables)
 
     def _saved(self, run: Run) -> Path:
-        return self.folder.run_dir(run.key) / "checkpoint"
+        return self.folder.run_dir(run.key) / "checkpoints"
 
     def _finish(
         self, run: Run, source: data.Source, outcome: Outcome, start: Any

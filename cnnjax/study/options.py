@@ -142,8 +142,9 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
         if field.name != "learning_rate":
             _recipe_flag(values, field, defaults)
             groups[field.name] = "recipe"
-    flags.DEFINE_enum("parallel", defaults.get("parallel", "pmap"), ("pmap", "jit"),
-                      "how several devices share a batch", flag_values=values)  # fmt: skip
+    flags.DEFINE_enum("parallel", defaults.get("parallel", "pmap"), ("pmap", "jit", "fsdp"),
+                      "how several devices share a batch; fsdp spreads the weights too",
+                      flag_values=values)  # fmt: skip
     add("machine", whole, "devices", None, "use so many of the local devices (default: all)")
     flags.DEFINE_bool("scan", None, "compile equal blocks once and scan them (default: by rule)",
                       flag_values=values)  # fmt: skip

@@ -51,9 +51,10 @@ class Probe(Job):
         return ()
 
     def check_devices(self, devices: Any) -> None:
-        from cnnjax.train.devices import check_batch
+        from cnnjax.train import devices as where
+        from cnnjax.train.recipe import Recipe
 
-        check_batch(self.batch_size, self.batch_size, devices)
+        where.check(Recipe(batch_size=self.batch_size), self.batch_size, devices)
 
     def seconds(self, platform: str, parallel: int) -> float:
         from cnnjax.study.estimate import probe_seconds

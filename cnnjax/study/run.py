@@ -78,9 +78,9 @@ class Run(Job):
             pretraining.check(self.pretrained, self.net, self.image_shape)
 
     def check_devices(self, devices: Any) -> None:
-        from cnnjax.train.devices import check_batch
+        from cnnjax.train import devices as where
 
-        check_batch(self.batch_size, check(self.dataset).train, devices)
+        where.check(self.recipe, check(self.dataset).train, devices)
 
     def seconds(self, platform: str, parallel: int) -> float:
         from cnnjax.study.estimate import run_seconds

@@ -1,7 +1,7 @@
-"""Checkpoints: Orbax for the arrays, atomic, and a manifest of SHA-256 sums beside them.
+"""Arrays in a folder: Orbax writes them, and a manifest of SHA-256 sums stands beside them.
 
-Orbax writes into a temporary folder and renames it, so a kill leaves the last finished one whole;
-what it does not notice is damage afterwards, hence the manifest.
+A folder appears under its name by a rename, so a kill leaves the last finished one whole; what
+Orbax does not notice is damage afterwards, hence the manifest.
 """
 
 import contextlib
@@ -14,70 +14,128 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from cnnjax.errors import UserError
 
 
-def save(path: Path, tree: Any) -> None:
-    """Write the arrays of `tree` and their manifest to the folder `path`, replacing its content."""
-    from orbax.checkpoint import v1 as ocp
+class Damaged(Exception):
+    """What is wrong with a folder, in a few words."""
 
+
+def save(path: Path, tree: Any) -> None:
+    """Write the arrays of `tree` and their manifest to the folder `path`, replacing its content.
+
+    Raises:
+      UserError: the disk is full or refuses; what stood at `path` still does.
+    """
     path = Path(path).absolute()
-    fresh = path.with_name(f"{path.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    with _quiet():
-        ocp.save(fresh / "arrays", tree)
-    (fresh / "manifest.json").write_text(json.dumps(_sums(fresh / "arrays"), indent=1))
-    old = path.with_name(f"{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():  # Two renames; `restore` knows what to do if killed between them.
-        os.replace(path, old)
-    os.replace(fresh, path)
+    fresh, old = (path.with_name(f"{path.name}.{word}") for word in ("new", "old"))
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        _write(fresh / "arrays", tree)
+        (fresh / "manifest.json").write_text(json.dumps(_sums(fresh / "arrays"), indent=1))
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():  # Two renames; `restore` knows what to do if killed between them.
+            os.replace(path, old)
+        os.replace(fresh, path)
+    except (OSError, ValueError) as e:  # Orbax's storage says ValueError for a full disk.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise UserError(_refused(path, e)) from e
     shutil.rmtree(old, ignore_errors=True)
 
 
 def restore(path: Path, like: Any) -> Any | None:
-    """The tree saved at `path`, shaped and placed as `like`; None where nothing usable is there.
+    """The tree saved at `path` as NumPy arrays of the shapes and types of `like`; None where
+    nothing usable is there.
 
     Raises:
       UserError: the saved tree does not fit `like`.
     """
-    from orbax.checkpoint import v1 as ocp
-
     path = Path(path).absolute()
     for folder in (path, path.with_name(f"{path.name}.old")):
-        if not _whole(folder):
-            continue
-        wanted = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
-        )
-        try:
-            with _quiet():
-                return ocp.load(folder / "arrays", wanted)
-        except (ValueError, KeyError, TypeError) as e:
-            reason = str(e).strip().splitlines()[0]
-            raise UserError(f"{folder} holds the weights of another net: {reason}") from e
+        with contextlib.suppress(Damaged, FileNotFoundError):
+            return read(folder, like)
     return None
 
 
+def read(folder: Path, like: Any) -> Any:
+    """The arrays of the folder, as `restore` gives them.
+
+    Raises:
+      Damaged: naming the file that is not as it was written.
+      FileNotFoundError: there is no such folder.
+      UserError: the saved tree does not fit `like`.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    check(folder)
+    wanted = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
+    try:
+        with _quiet(), _alone():
+            return ocp.load(folder / "arrays", wanted)
+    except (ValueError, KeyError, TypeError) as e:
+        reason = str(e).strip().splitlines()[0]
+        raise UserError(f"{folder} holds the weights of another net: {reason}") from e
+
+
+def check(folder: Path) -> None:
+    """Compare the files of the folder with its manifest.
+
+    Raises:
+      Damaged, FileNotFoundError: as `read`.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        found = _sums(folder / "arrays")
+    except (OSError, ValueError):
+        raise Damaged("its manifest can't be read") from None
+    if not isinstance(manifest, dict) or not manifest:
+        raise Damaged("its manifest is no list of files")
+    for name in sorted({*manifest, *found}):
+        if manifest.get(name) != found.get(name):
+            word = "is missing" if name not in found else "is not as it was written"
+            raise Damaged(f"{name} {word}")
+
+
 def remove(path: Path) -> None:
-    """Remove the checkpoint and what interrupted saves left beside it."""
+    """Remove the folder and what interrupted saves left beside it."""
     for name in (path.name, f"{path.name}.old", f"{path.name}.new"):
         shutil.rmtree(path.with_name(name), ignore_errors=True)
 
 
-def _whole(folder: Path) -> bool:
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(manifest) and manifest == _sums(folder / "arrays")
+def _write(folder: Path, tree: Any) -> None:
+    from orbax.checkpoint import v1 as ocp
+
+    with _quiet(), _alone():
+        ocp.save(folder, jax.tree.map(np.asarray, tree))
+
+
+def _alone() -> contextlib.AbstractContextManager:
+    """Orbax would wait for the other processes of a training, which write and read nothing."""
+    from orbax.checkpoint import v1 as ocp
+
+    here = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"process{here}"
+    )
+    return ocp.Context(multiprocessing=options) if jax.process_count() > 1 else ocp.Context()
 
 
 def _sums(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _refused(path: Path, e: Exception) -> str:
+    reason = (getattr(e, "strerror", None) or str(e).strip().splitlines()[0])[:200]
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(path.parent).free // 2**20
+        return f"can't save {path} ({reason}; {free} MiB free): make room and start again"
+    return f"can't save {path} ({reason}): is the disk still there?"
 
 
 @contextlib.contextmanager

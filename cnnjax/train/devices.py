@@ -1,10 +1,15 @@
-"""Which devices compute, and how: the only file that knows pmap, meshes and shardings."""
+"""Which devices compute, and how: the only file that knows pmap, meshes and shardings.
+
+The processes that the devices may belong to are started and made to agree in `train.hosts`.
+"""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -12,15 +17,21 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
 from cnnjax.train import convolution, scan
+from cnnjax.train.recipe import Recipe
 
-MODES = ("pmap", "jit")
+MODES = ("pmap", "jit", "fsdp")
 _AXIS = "data"
+_LEAST = 1024  # Elements; a smaller array costs more to gather than to hold.
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices of one training and how the batch is shared: `pmap` or `jit` over a mesh.
+    """The devices of one training, of one process or of several, and how they share it.
 
+    `pmap`: each computes on its share of the batch, and joins what must be joined (`jax.pmap`; over
+    several processes what that is made of, `shard_map` in `jit`). `jit`: the whole batch laid over
+    a mesh, and XLA finds what to join. `fsdp`: so too, with parameters and moments spread over the
+    same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`.
     """
 
@@ -31,6 +42,10 @@ class Devices:
     @property
     def count(self) -> int:
         return self.mesh.size
+
+    @property
+    def processes(self) -> int:
+        return len({device.process_index for device in self.mesh.devices.flat})
 
     @property
     def axis_name(self) -> str | None:
@@ -53,12 +68,12 @@ class Devices:
 
     def positions(self, batch_size: int) -> jax.Array:
         """Each example's place in the whole batch, as the last argument of what `compile` gives:
-        [batch_size], or [devices, share] where every device is handed its own.
+        [batch_size], or [devices, share] for `jax.pmap`.
         """
         places = np.arange(batch_size, dtype=np.int32)
-        if self.axis_name:
+        if self._pmapped:
             return self.put_batch(places.reshape(self.count, -1))
-        return self.put(places)
+        return self.put_batch(places) if self.axis_name else self.put(places)
 
     def shared(self, batch: Any) -> Any:
         """The batch, its first axis spread over the devices where sharding is automatic."""
@@ -66,19 +81,56 @@ class Devices:
             return batch
         return lax.with_sharding_constraint(batch, self._sharding(_AXIS))
 
+    def kept(self, state: Any) -> Any:
+        """Within a compiled function: the state laid as `put_state` lays it."""
+        if self.mode != "fsdp" or self.count == 1:
+            return state
+        return lax.with_sharding_constraint(state, self._layout(state))
+
     def put(self, tree: Any) -> Any:
-        """The same arrays on every device."""
-        return jax.device_put(tree, self._sharding())
+        """The same arrays on every device; every process gives the same."""
+        return jax.tree.map(lambda x: _placed(x, self._sharding()), tree)
+
+    def put_state(self, tree: Any) -> Any:
+        """What training changes: on every device, or with `fsdp` a part of each large array on
+        each."""
+        return jax.tree.map(_placed, tree, self._layout(tree))
 
     def put_batch(self, batch: Any) -> Any:
-        """Arrays spread over the devices by their first axis."""
-        return jax.device_put(batch, self._sharding(_AXIS))
+        """Arrays spread over the devices by their first axis; every process gives the whole."""
+        return jax.tree.map(lambda x: _placed(x, self._sharding(_AXIS)), batch)
 
-    def compile(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Callable:
-        """`f` compiled for arguments that are the same on every device, and so its results; only
-        the last argument, the `positions`, is each device's own.
+    def whole(self, tree: Any) -> Any:
+        """Arrays that every process can read, whatever they were spread over."""
+        if self.mode != "fsdp" or self.count == 1:
+            return tree
+        return jax.jit(lambda x: x, out_shardings=self._sharding())(tree)
+
+    def abstract(self, tree: Any) -> Any:
+        """Shapes and types for `lower`, laid as `put` lays them."""
+        return jax.tree.map(lambda x: _outline(x, self._sharding()), tree)
+
+    def abstract_state(self, tree: Any) -> Any:
+        """Shapes and types for `lower`, laid as `put_state` lays them."""
+        return jax.tree.map(_outline, tree, self._layout(tree))
+
+    def abstract_batch(self, tree: Any) -> Any:
+        """Shapes and types for `lower`, laid as `put_batch` lays them."""
+        return jax.tree.map(lambda x: _outline(x, self._sharding(_AXIS)), tree)
+
+    def abstract_positions(self, batch_size: int) -> jax.ShapeDtypeStruct:
+        """`positions` for `lower`."""
+        if self._pmapped:
+            shape = (self.count, batch_size // self.count)
+            return self.abstract_batch(jax.ShapeDtypeStruct(shape, jnp.int32))
+        places = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+        return self.abstract_batch(places) if self.axis_name else self.abstract(places)
+
+    def lower(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Any:
+        """`f` traced for arguments that are the same on every device, but for a state that is
+        `kept`, and so its results; only the last argument, the `positions`, is each device's own.
         """
-        if self.axis_name:
+        if self._pmapped:
             mapped = jax.pmap(
                 f,
                 _AXIS,
@@ -87,40 +139,110 @@ class Devices:
                 devices=list(self.mesh.devices.flat),
                 donate_argnums=donate,
             )
-            return mapped.lower(*args).compile()
-        whole = self._sharding()
-        return jax.jit(f, out_shardings=whole, donate_argnums=donate).lower(*args).compile()
+            return mapped.lower(*args)
+        if self.axis_name:
+            own = (*(PartitionSpec(),) * (len(args) - 1), PartitionSpec(_AXIS))
+            f = jax.shard_map(
+                f, mesh=self.mesh, in_specs=own, out_specs=PartitionSpec(), check_vma=False
+            )
+        return jax.jit(f, out_shardings=self._results, donate_argnums=donate).lower(*args)
+
+    def compile(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Callable:
+        """What `lower` gives, compiled."""
+        return self.lower(f, *args, donate=donate).compile()
+
+    def lower_batch(self, f: Callable, params: Any, batch: Any) -> Any:
+        """`f(params, batch)` traced with the batch spread over the devices; every process can read
+        the result."""
+        spread = self._sharding(_AXIS) if self.processes == 1 else self._sharding()
+        return jax.jit(f, out_shardings=spread).lower(params, batch)
+
+    def initial(self, f: Callable) -> Callable:
+        """`f` compiled at its first call, its result a state laid as `put_state` lays it."""
+        return jax.jit(lambda *args: self.kept(f(*args)), out_shardings=self._results)
 
     def compile_batch(self, f: Callable, params: Any, batch: Any) -> Callable:
-        """`f(params, batch)` compiled with the batch and the result spread over the devices."""
-        return jax.jit(f, out_shardings=self._sharding(_AXIS)).lower(params, batch).compile()
+        """What `lower_batch` gives, compiled."""
+        return self.lower_batch(f, params, batch).compile()
 
-    def _sharding(self, *names: str) -> NamedSharding:
+    @property
+    def _results(self) -> NamedSharding | None:
+        """With fsdp the function itself says how its state is laid."""
+        return None if self.mode == "fsdp" and self.count > 1 else self._sharding()
+
+    @property
+    def _pmapped(self) -> bool:
+        """Compiled ahead, `jax.pmap` takes arguments of this process's devices only."""
+        return bool(self.axis_name) and {*self.mesh.devices.flat} <= {*jax.local_devices()}
+
+    def _sharding(self, *names: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*names))
+
+    def _layout(self, tree: Any) -> Any:
+        """Of each array the longest axis that divides among the devices is spread over them."""
+        if self.mode != "fsdp" or self.count == 1:
+            return jax.tree.map(lambda x: self._sharding(), tree)
+
+        def lay(x: Any) -> NamedSharding:
+            fits = [n if n % self.count == 0 else 0 for n in x.shape]
+            if math.prod(x.shape) < _LEAST or not any(fits):
+                return self._sharding()
+            return self._sharding(*(None,) * fits.index(max(fits)), _AXIS)
+
+        return jax.tree.map(lay, tree)
+
+
+def _placed(x: Any, sharding: NamedSharding) -> jax.Array:
+    """An array laid out so; over several processes without asking whether they all gave the same,
+    for which JAX would send it around."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(x, sharding)
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = _placed(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        return jax.jit(lambda x: x, out_shardings=sharding)(x)
+    host = np.asarray(x)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
+def _outline(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
 
 def local(mode: str = "pmap", count: int | None = None, scan_blocks: bool | None = None) -> Devices:
-    """The first `count` local devices, by default all.
+    """The first `count` local devices, by default all; over several processes all devices of all.
 
     Raises:
       UserError: an unknown mode, or more devices than there are.
     """
     if mode not in MODES:
         raise unknown("parallel mode", mode, MODES)
-    devices = jax.local_devices()
+    devices = jax.devices()
+    if count is not None and jax.process_count() > 1:
+        raise UserError("devices: several processes use all of theirs: leave --devices out")
     if count is not None and not 1 <= count <= len(devices):
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
     return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks)
 
 
-def check_batch(batch_size: int, examples: int, devices: Devices) -> None:
-    """Refuse a batch that the devices can't share evenly or the training images can't fill."""
-    if batch_size % devices.count:
+def check(recipe: Recipe, examples: int, devices: Devices) -> None:
+    """Refuse a batch that the devices can't share evenly or the training images can't fill, and
+    statistics a device where no device sees its own share.
+
+    Raises:
+      UserError: saying what fits.
+    """
+    size = recipe.batch_size
+    if size % devices.count:
         raise UserError(
-            f"batch_size: {batch_size} does not divide among {devices.count} devices; "
-            f"try {max(1, round(batch_size / devices.count)) * devices.count}"
+            f"batch_size: {size} does not divide among {devices.count} devices; "
+            f"try {max(1, round(size / devices.count)) * devices.count}"
         )
-    if batch_size > examples:
+    if size > examples:
+        raise UserError(f"batch_size: {size} is more than the {examples} training images there are")
+    if recipe.batch_norm == "device" and devices.count > 1 and not devices.axis_name:
         raise UserError(
-            f"batch_size: {batch_size} is more than the {examples} training images there are"
+            f"batch_norm: with --parallel={devices.mode} statistics are the whole batch's; use "
+            "--parallel=pmap for those of each device"
         )

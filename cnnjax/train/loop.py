@@ -15,8 +15,8 @@ import numpy as np
 
 from cnnjax.data.source import Source, Split
 from cnnjax.nets.net import Net
-from cnnjax.train import checkpoint, probe, tune
-from cnnjax.train.devices import Devices, check_batch
+from cnnjax.train import checkpoints, hosts, probe, tune
+from cnnjax.train.devices import Devices, check
 from cnnjax.train.optimizer import Hyper, rate
 from cnnjax.train.program import Program, make_program, predict
 from cnnjax.train.recipe import LinearProbe, Recipe
@@ -34,6 +34,7 @@ class Hooks:
     epoch: Callable[[dict[str, Any]], None] = lambda row: None
     stop: Callable[[], bool] = lambda: False
     begins: Callable[[int], None] = lambda epoch: None  # After so many epochs done before.
+    say: Callable[[str], None] = lambda line: None  # What the user should know of.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +74,16 @@ def train(
     saved: Path | None = None,
     variables: Any = None,
 ) -> Outcome:
-    """Train, from `variables` where they are given, going on from the checkpoint at `saved` where
-    there is one.
+    """Train, from `variables` where they are given, going on from the newest whole checkpoint in
+    the folder `saved` where there is one. Of several processes all do the same, and the first one
+    reads and writes.
 
     Raises:
       UserError: a batch that does not fit the devices or the data, a net that does not fit the
         images or the recipe, naming the layer or the field, or variables of another net.
     """
     hooks = hooks or Hooks()
-    check_batch(recipe.batch_size, len(source.train), devices)
+    check(recipe, len(source.train), devices)
     tune.check(net, recipe)
     task = make_task(net, recipe, source)
     variables = variables and fitted(task, variables)
@@ -107,7 +109,7 @@ def _probe(
 
     def each() -> None:
         hooks.progress(next(done), batches + head.steps)
-        if hooks.stop():
+        if hosts.agree(hooks.stop(), False, 0).stop:
             raise probe.Stopped
 
     begun = time.perf_counter()
@@ -157,21 +159,23 @@ def _train(
     hyper = devices.put(Hyper.of(recipe))
     images, labels = devices.put((source.train.images, source.train.labels))
     state = start(task, variables) if variables else program.init(key)
-    state, sums, seconds = devices.put((state, Sums.zero(), jnp.zeros(())))
-    if saved and (found := checkpoint.restore(saved, (state, sums, seconds))):
-        state, sums, seconds = found
+    state = devices.put_state(state)
+    sums, seconds = devices.put((Sums.zero(), jnp.zeros(())))
+    if saved and (found := _restored(saved, (state, sums, seconds), hooks.say)):
+        state, (sums, seconds) = devices.put_state(found[0]), devices.put(found[1:])
     step, seconds = int(state.step), float(seconds)
     per_epoch = task.steps // recipe.epochs
     hooks.begins(step // per_epoch)
     saved_at, count, began = time.monotonic(), 1, time.perf_counter()
-    status = "done"
+    status, score = "done", None
 
     def elapsed() -> float:
         return seconds + time.perf_counter() - began
 
     def save() -> None:
-        if saved:
-            checkpoint.save(saved, devices.put((state, sums, jnp.float32(elapsed()))))
+        whole = devices.whole(state)
+        if saved and hosts.leads():
+            checkpoints.save(saved, step, (whole, sums, jnp.float32(elapsed())), score)
 
     while step < task.steps:
         count = min(count, per_epoch - step % per_epoch)
@@ -190,20 +194,35 @@ def _train(
         if step % per_epoch == 0:
             row = _epoch_row(task, step, sums)
             row |= evaluate(program, devices, state, source.val, "val")[0]
-            row["seconds"] = round(elapsed(), 3)
+            row["seconds"], score = round(elapsed(), 3), row["val_accuracy"]
             hooks.epoch(row)
             sums = devices.put(Sums.zero())
         # At most four times the last count: the first dispatch also pages things in.
         count = max(1, min(4 * count, int(DISPATCH_SECONDS / max(took, 1e-6))))
-        if step < task.steps and hooks.stop():
-            save()
-            status = "stopped"
-            break
-        if step < task.steps and time.monotonic() - saved_at > SAVE_SECONDS:
+        late = time.monotonic() - saved_at > SAVE_SECONDS
+        then = hosts.agree(hooks.stop(), late, count)
+        count = then.steps
+        if step < task.steps and (then.stop or then.save):
             save()
             saved_at = time.monotonic()
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+        if step < task.steps and then.stop:
+            status = "stopped"
+            break
+    variables = devices.whole(_weights(state))
     return Outcome(status, state, program, step // per_epoch, step, elapsed(), variables)
+
+
+def _weights(state: State) -> dict[str, Any]:
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def _restored(folder: Path, like: Any, say: Callable[[str], None]) -> Any | None:
+    """What the first process finds in the folder, in every process."""
+    found = checkpoints.restore(folder, like, say) if hosts.leads() else None
+    if not hosts.tell(found is not None):
+        return None
+    empty = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+    return hosts.share(empty if found is None else found)
 
 
 def evaluate(

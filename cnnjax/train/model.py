@@ -64,6 +64,7 @@ def load_model(folder: Path) -> Model:
         shape = about["image_shape"]
         with precision(about["dtype"]):
             variables = checkpoint.restore(folder / "weights", _like(net, shape, about["dtype"]))
+            variables = variables and jax.device_put(variables)
         if variables is None:
             raise UserError(f"{folder / 'weights'} is missing or damaged; train or copy it again")
         return Model(net=net, variables=variables, **about)
@@ -74,12 +75,9 @@ def load_model(folder: Path) -> Model:
 
 
 def _like(net: Net, shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:
-    """The variables' shapes and types, on the first device."""
+    """The variables' shapes and types."""
     found = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape), jnp.float32))
-    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    made = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, wide(dtype), sharding=place), dict(found)
-    )
+    made = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, wide(dtype)), dict(found))
     return {"batch_stats": {}} | made
 
 

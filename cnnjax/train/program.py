@@ -75,7 +75,7 @@ def advance(
         state, new = train_step(
             task, context, state, batch, step_key, hyper, devices.axis_name, frozen
         )
-        return state, jax.tree.map(jnp.add, sums, new)
+        return devices.kept(state), jax.tree.map(jnp.add, sums, new)
 
     carry, stop = (stack(state, stages), sums), state.step + count
     *early, last = tune.phases(task.net, task.recipe, task.steps)
@@ -85,43 +85,44 @@ def advance(
     # The last goes on beyond its end where it is asked to, as when steps are timed.
     left = stop - carry[0].step
     state, sums = lax.fori_loop(0, left, functools.partial(body, last.frozen), carry)
-    return unstack(state, stages), sums
+    return devices.kept(unstack(state, stages)), sums
 
 
 @functools.lru_cache(maxsize=64)
 def _compile(task: Task, examples: int, devices: Devices) -> Program:
     start = time.perf_counter()
-    h, w, c = task.image_shape
-    key = devices.put(jax.random.key(0))
-    first = jax.jit(functools.partial(init, task), out_shardings=key.sharding)
-    state = jax.eval_shape(first, key)
-    whole = _abstract((state, Sums.zero()), key.sharding)
-    images = jax.ShapeDtypeStruct((examples, h, w, c), task.input_dtype, sharding=key.sharding)
-    labels = jax.ShapeDtypeStruct((examples,), jnp.int32, sharding=key.sharding)
-    rest = devices.put((Hyper.of(task.recipe), jnp.int32(0)))
+    first = devices.initial(functools.partial(init, task))
+    advanced, inferred = (x.compile() for x in lowered(task, examples, devices))
     places = devices.positions(task.recipe.batch_size)
-    advanced = devices.compile(
-        functools.partial(advance, task, devices),
-        *whole,
-        images,
-        labels,
-        key,
-        *rest,
-        places,
-        donate=(0, 1),
-    )
-    batch = devices.put_batch(np.zeros((task.recipe.batch_size, h, w, c), task.input_dtype))
-    inferred = devices.compile_batch(
-        lambda weights, images: logits_of(task, devices.context(), *weights, images),
-        (whole[0].params, whole[0].batch_stats),
-        batch,
-    )
     seconds = time.perf_counter() - start
     return Program(first, advanced, inferred, places, task.recipe.batch_size, seconds)
 
 
-def _abstract(tree: Any, sharding: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+def lowered(task: Task, examples: int, devices: Devices) -> tuple[Any, Any]:
+    """`advance` and `infer` of `Program`, traced and not yet compiled, for devices that need not be
+    there."""
+    h, w, c = task.image_shape
+    size = task.recipe.batch_size
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(functools.partial(init, task), key)
+    images = jax.ShapeDtypeStruct((examples, h, w, c), task.input_dtype)
+    labels = jax.ShapeDtypeStruct((examples,), jnp.int32)
+    hyper = jax.eval_shape(lambda: Hyper.of(task.recipe))
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    laid = devices.abstract_state(state)
+    advanced = devices.lower(
+        functools.partial(advance, task, devices),
+        laid,
+        *devices.abstract((Sums.zero(), images, labels, key, hyper, count)),
+        devices.abstract_positions(size),
+        donate=(0, 1),
+    )
+    inferred = devices.lower_batch(
+        lambda weights, images: logits_of(task, devices.context(), *weights, images),
+        (laid.params, laid.batch_stats),
+        devices.abstract_batch(jax.ShapeDtypeStruct((size, h, w, c), task.input_dtype)),
+    )
+    return advanced, inferred
 
 
 def predict(
