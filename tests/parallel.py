@@ -111,7 +111,7 @@ def run(processes, folder):
 
 
 def table(folder):
-    """`{"float64 pmap 8 2": relative difference from one device}`: type, mode, devices, processes."""
+    """Relative differences from one device by `float64 pmap 8 2`: type, mode, devices, processes."""
     import numpy as np
 
     from tests.tiny import write_dataset

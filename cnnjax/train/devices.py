@@ -33,11 +33,13 @@ class Devices:
     a mesh, and XLA finds what to join. `fsdp`: so too, with parameters and moments spread over the
     same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`.
+    `target` is another platform than the devices', to lower for and never to run on.
     """
 
     mesh: Mesh
     mode: str
     scan: bool | None = None
+    target: str | None = None
 
     @property
     def count(self) -> int:
@@ -54,7 +56,7 @@ class Devices:
 
     @property
     def platform(self) -> str:
-        return self.mesh.devices.flat[0].platform
+        return self.target or self.mesh.devices.flat[0].platform
 
     def context(self) -> Context:
         """On the CPU the gradients that are fast in a loop; elsewhere XLA's own."""
@@ -145,7 +147,8 @@ class Devices:
             f = jax.shard_map(
                 f, mesh=self.mesh, in_specs=own, out_specs=PartitionSpec(), check_vma=False
             )
-        return jax.jit(f, out_shardings=self._results, donate_argnums=donate).lower(*args)
+        jitted = jax.jit(f, out_shardings=self._results, donate_argnums=donate)
+        return self._lowered(jitted, *args)
 
     def compile(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Callable:
         """What `lower` gives, compiled."""
@@ -155,7 +158,7 @@ class Devices:
         """`f(params, batch)` traced with the batch spread over the devices; every process can read
         the result."""
         spread = self._sharding(_AXIS) if self.processes == 1 else self._sharding()
-        return jax.jit(f, out_shardings=spread).lower(params, batch)
+        return self._lowered(jax.jit(f, out_shardings=spread), params, batch)
 
     def initial(self, f: Callable) -> Callable:
         """`f` compiled at its first call, its result a state laid as `put_state` lays it."""
@@ -164,6 +167,10 @@ class Devices:
     def compile_batch(self, f: Callable, params: Any, batch: Any) -> Callable:
         """What `lower_batch` gives, compiled."""
         return self.lower_batch(f, params, batch).compile()
+
+    def _lowered(self, jitted: Any, *args: Any) -> Any:
+        traced = jitted.trace(*args)
+        return traced.lower(lowering_platforms=(self.target,)) if self.target else traced.lower()
 
     @property
     def _results(self) -> NamedSharding | None:

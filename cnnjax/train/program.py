@@ -101,28 +101,35 @@ def _compile(task: Task, examples: int, devices: Devices) -> Program:
 def lowered(task: Task, examples: int, devices: Devices) -> tuple[Any, Any]:
     """`advance` and `infer` of `Program`, traced and not yet compiled, for devices that need not be
     there."""
-    h, w, c = task.image_shape
+    function, arguments = step_program(task, examples, devices)
+    state, _, images, *_ = arguments
     size = task.recipe.batch_size
+    advanced = devices.lower(function, *arguments, donate=(0, 1))
+    batch = jax.ShapeDtypeStruct((size, *images.shape[1:]), images.dtype)
+    inferred = devices.lower_batch(
+        lambda weights, images: logits_of(task, devices.context(), *weights, images),
+        (state.params, state.batch_stats),
+        devices.abstract_batch(batch),
+    )
+    return advanced, inferred
+
+
+def step_program(
+    task: Task, examples: int, devices: Devices
+) -> tuple[Callable[..., tuple[State, Sums]], tuple[Any, ...]]:
+    """`advance` of `Program` as a function, and the shapes and types of its arguments."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(functools.partial(init, task), key)
-    images = jax.ShapeDtypeStruct((examples, h, w, c), task.input_dtype)
+    images = jax.ShapeDtypeStruct((examples, *task.image_shape), task.input_dtype)
     labels = jax.ShapeDtypeStruct((examples,), jnp.int32)
     hyper = jax.eval_shape(lambda: Hyper.of(task.recipe))
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    laid = devices.abstract_state(state)
-    advanced = devices.lower(
-        functools.partial(advance, task, devices),
-        laid,
+    arguments = (
+        devices.abstract_state(state),
         *devices.abstract((Sums.zero(), images, labels, key, hyper, count)),
-        devices.abstract_positions(size),
-        donate=(0, 1),
+        devices.abstract_positions(task.recipe.batch_size),
     )
-    inferred = devices.lower_batch(
-        lambda weights, images: logits_of(task, devices.context(), *weights, images),
-        (laid.params, laid.batch_stats),
-        devices.abstract_batch(jax.ShapeDtypeStruct((size, h, w, c), task.input_dtype)),
-    )
-    return advanced, inferred
+    return functools.partial(advance, task, devices), arguments
 
 
 def predict(
