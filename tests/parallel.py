@@ -111,7 +111,7 @@ def run(processes, folder):
 
 
 def table(folder):
-    """Relative differences from one device by `float64 pmap 8 2`: type, mode, devices, processes."""
+    """Relative differences from one device by `float64 pmap 8 2`: type, mode, devices, hosts."""
     import numpy as np
 
     from tests.tiny import write_dataset
