@@ -32,7 +32,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
-    return "\n".join([_aligned(rows), "", *notes, *_outlook(points, predicted)])
+    return "\n".join([aligned(rows), "", *notes, *_outlook(points, predicted)])
 
 
 def _outlook(points: Sequence[Point], predicted: dict[str, float]) -> list[str]:
@@ -60,7 +60,8 @@ def _power(seeds: int, groups: int) -> str:
     )
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
+    """Rows of cells as columns, the first row over a rule; numbers stand to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     text = [
         "  ".join(

@@ -58,6 +58,11 @@ class Devices:
     def platform(self) -> str:
         return self.target or self.mesh.devices.flat[0].platform
 
+    @property
+    def kind(self) -> str:
+        """What the devices are called, as in `train.peaks`."""
+        return self.target or self.mesh.devices.flat[0].device_kind
+
     def context(self) -> Context:
         """On the CPU the gradients that are fast in a loop; elsewhere XLA's own."""
         if self.platform != "cpu":
