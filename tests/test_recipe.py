@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from cnnjax import values
 from cnnjax.errors import UserError
 from cnnjax.train.optimizer import Hyper, decayed, make_optimizer, rate
 from cnnjax.train.recipe import SCHEDULES, SGD, AdamW, Constant, Cosine, OneCycle, Recipe, Step
@@ -99,3 +100,12 @@ def test_clipping_bounds_the_gradient():
     params = {"w": jnp.zeros((2, 2))}
     updates, _ = optimizer.update({"w": jnp.full((2, 2), 50.0)}, optimizer.init(params), params)
     assert float(optax.tree.norm(updates)) == pytest.approx(1, rel=1e-5)
+
+
+def test_fields_that_came_later_change_no_key():
+    """Results on disk are found by these."""
+    assert values.key(Recipe()) == "d8a2a810fd3585ed"
+    assert (
+        values.key(make(optimizer="adamw", schedule="step", epochs=3, pad_crop=4))
+        == "1240c9cbecb9e2bc"
+    )

@@ -132,10 +132,14 @@ class Setting:
         if start:
             shape = tuple(check(dataset or self.dataset).info.image_shape)
             notes = (*notes, start.told, *pretraining.check(start, net, shape))
+        recipe = recipe or self.recipe
+        if recipe.base_batch_size:
+            by = f"batches of {recipe.batch_size}, rates for {recipe.base_batch_size}"
+            notes = (*notes, f"learning rates are taken × {recipe.rate_factor:g} ({by})")
         return Run(
             net=net,
             dataset=dataset or self.dataset,
-            recipe=recipe or self.recipe,
+            recipe=recipe,
             label=label or self.net_name,
             axes=tuple(axes.items()),
             notes=tuple(dict.fromkeys(notes)),  # The weights' notes say "adapted" too.
@@ -215,7 +219,7 @@ def setting(experiment: Experiment) -> Setting:
         recipe=make_recipe(**given),
         image_shape=tuple(outline.info.image_shape),
         classes=outline.info.classes,
-        machine=(v.parallel, v.devices, v.scan),
+        machine=(v.parallel, v.devices, v.scan, v.remat),
         given=frozenset(experiment.given()),
         pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),
     )

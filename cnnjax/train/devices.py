@@ -246,10 +246,12 @@ def check(recipe: Recipe, examples: int, devices: Devices) -> None:
       UserError: saying what fits.
     """
     size = recipe.batch_size
-    if size % devices.count:
+    shares = devices.count * recipe.accumulate
+    if size % shares:
+        parts = f" in {recipe.accumulate} parts (accumulate)" if recipe.accumulate > 1 else ""
         raise UserError(
-            f"batch_size: {size} does not divide among {devices.count} devices; "
-            f"try {max(1, round(size / devices.count)) * devices.count}"
+            f"batch_size: {size} does not divide among {devices.count} devices{parts}; "
+            f"try {max(1, round(size / shares)) * shares}"
         )
     if size > examples:
         raise UserError(f"batch_size: {size} is more than the {examples} training images there are")

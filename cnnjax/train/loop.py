@@ -133,7 +133,7 @@ def _probe(
         outcome,
         program=dataclasses.replace(outcome.program, compile_seconds=compiled),
         seconds=outcome.seconds + before,
-        variables=probe.joined(variables, outcome.state.params),
+        variables=probe.joined(variables, outcome.variables["params"]),
         seen=lens.split,
     )
 
@@ -208,12 +208,8 @@ def _train(
         if step < task.steps and then.stop:
             status = "stopped"
             break
-    variables = devices.whole(_weights(state))
+    variables = devices.whole(state.variables)
     return Outcome(status, state, program, step // per_epoch, step, elapsed(), variables)
-
-
-def _weights(state: State) -> dict[str, Any]:
-    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def _restored(folder: Path, like: Any, say: Callable[[str], None]) -> Any | None:
@@ -229,7 +225,7 @@ def evaluate(
     program: Program, devices: Devices, state: State, split: Split, name: str
 ) -> tuple[dict[str, float], np.ndarray]:
     """Loss and accuracy over a split, each example once, and its logits [N, classes]."""
-    weights = (state.params, state.batch_stats)
+    weights = (state.variables["params"], state.variables["batch_stats"])
     logits = predict(program.infer, weights, split.images, devices, program.batch_size)
     labels = np.asarray(split.labels)
     losses = np.asarray(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), np.float64)
@@ -245,5 +241,5 @@ def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
         "step": step,
         "train_loss": float(sums.loss) / count,
         "train_accuracy": float(sums.correct) / count,
-        "learning_rate": float(task.recipe.learning_rate * rate(task.recipe.schedule, progress)),
+        "learning_rate": float(task.recipe.peak_rate * rate(task.recipe.schedule, progress)),
     }

@@ -19,7 +19,7 @@ class Hyper(NamedTuple):
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Hyper":
-        return cls(jnp.float32(recipe.learning_rate), jnp.float32(recipe.weight_decay))
+        return cls(jnp.float32(recipe.peak_rate), jnp.float32(recipe.weight_decay))
 
 
 def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> jax.Array:

@@ -23,7 +23,7 @@ from cnnjax.nets.context import Context
 from cnnjax.nets.net import Flatten, Head, Net
 from cnnjax.train.devices import Devices
 from cnnjax.train.program import batches
-from cnnjax.train.recipe import FullTuning, Recipe
+from cnnjax.train.recipe import Recipe, unaugmented
 from cnnjax.train.step import Task, logits_of, shapes
 
 LAYER = ("head", "logits")
@@ -59,9 +59,9 @@ def head_task(task: Task) -> Task:
       UserError: as `last_layer`.
     """
     features, classes = last_layer(task.net, task.image_shape)
-    recipe = dataclasses.replace(
-        task.recipe, tune=FullTuning(), layer_decay=1.0, frozen_norms=False, pad_crop=0, cutout=0
-    )
+    base = Recipe()
+    still = {name: getattr(base, name) for name in ("tune", "layer_decay", "frozen_norms")}
+    recipe = dataclasses.replace(unaugmented(task.recipe), **still)
     return dataclasses.replace(
         task,
         net=Net(stages=(), head=Head(classes, reduce=Flatten())),

@@ -114,14 +114,26 @@ class Recipe:
     epochs: int = _field(10, "passes over the training images", 1, 100_000)
     batch_size: int = _field(128, "images a step, over all devices", 1, 1 << 20)
     learning_rate: float = _field(0.1, "the schedule's highest learning rate", 0.0, 1e3)
+    base_batch_size: int = _field(0, "times batch_size over this (Goyal et al. 2017); 0: as it is",
+                                  0, 1 << 20)  # fmt: skip
     optimizer: Any = _field(SGD(), "optimizer", family=OPTIMIZERS)
     schedule: Any = _field(OneCycle(), "learning rate over time", family=SCHEDULES)
     weight_decay: float = _field(5e-4, "not on norms and biases", 0.0, 10.0)
     label_smoothing: float = _field(0.0, "share of the target given to all classes", 0.0, 0.99)
     clip_norm: float = _field(0.0, "largest gradient norm; 0: no clipping", 0.0)
-    pad_crop: int = _field(0, "pad by so many pixels and crop at random", 0, 256)
-    flip: bool = _field(True, "mirror at random, where the dataset allows it")
-    cutout: int = _field(0, "side of a square blanked at random, in pixels", 0, 1024)
+    pad_crop: int = _field(0, "pad by so many pixels and crop at random", 0, 256, off=0)
+    flip: bool = _field(True, "mirror at random, where the dataset allows it", off=False)
+    cutout: int = _field(0, "side of a square blanked at random, in pixels", 0, 1024, off=0)
+    mixup: float = _field(0.0, "α of the shares in which pairs of images are mixed; 0: none",
+                          0.0, 100.0, off=0.0)  # fmt: skip
+    cutmix: float = _field(0.0, "α of the shares in which a box of another image is pasted; 0: "
+                           "none; with mixup each example draws one", 0.0, 100.0,
+                           off=0.0)  # fmt: skip
+    ema: float = _field(0.0, "evaluate and save an average of the weights that keeps this share of "
+                        "itself a step; 0: the weights", 0.0, 0.999999)  # fmt: skip
+    ema_warmup: bool = _field(False, "the average keeps less of itself in the first steps")
+    accumulate: int = _field(1, "take each batch's gradient in so many parts, for less memory; "
+                             "batch norms see a part", 1, 1 << 16)  # fmt: skip
     batch_norm: str = _field("global", "batch statistics", choices=("global", "device"))
     dtype: str = _field("float32", "compute type; parameters have at least 32 bits", choices=DTYPES)
     tune: Any = _field(FullTuning(), "what trains", family=TUNINGS)
@@ -132,6 +144,23 @@ class Recipe:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
+
+    @property
+    def rate_factor(self) -> float:
+        """What learning rates are multiplied by: the linear scaling rule of Goyal et al. 2017,
+        §2.1, where a batch size is given that they are for."""
+        return self.batch_size / self.base_batch_size if self.base_batch_size else 1.0
+
+    @property
+    def peak_rate(self) -> float:
+        """The schedule's highest learning rate for this batch size."""
+        return self.learning_rate * self.rate_factor
+
+
+def unaugmented(recipe: Recipe) -> Recipe:
+    """The recipe with images as they come."""
+    off = {f.name: f.metadata["off"] for f in fields(recipe) if "off" in f.metadata}
+    return dataclasses.replace(recipe, **off)
 
 
 def check(field: dataclasses.Field, v: Any) -> None:

@@ -20,7 +20,9 @@ from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
-from cnnjax.train import tune
+from cnnjax.train import average, mix, tune
+from cnnjax.train.accumulate import in_parts
+from cnnjax.train.mix import Targets
 from cnnjax.train.optimizer import Hyper, make_optimizer
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scan import scannable, unstack
@@ -33,6 +35,12 @@ class State(struct.PyTreeNode):
     params: Any
     batch_stats: Any
     opt_state: Any
+    average: Any = struct.field(default_factory=dict)  # Variables, where an average is kept.
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The net's, as `net.init` returns them: the average where one is kept."""
+        return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 class Batch(NamedTuple):
@@ -41,6 +49,15 @@ class Batch(NamedTuple):
     images: jax.Array
     labels: jax.Array
     positions: jax.Array
+
+
+class Examples(NamedTuple):
+    """What a net sees of a batch: images [B, H, W, C] changed at random, what they should be taken
+    for, and keys [B]."""
+
+    images: jax.Array
+    targets: Targets
+    keys: jax.Array
 
 
 class Sums(struct.PyTreeNode):
@@ -53,6 +70,13 @@ class Sums(struct.PyTreeNode):
     @classmethod
     def zero(cls) -> "Sums":
         return cls(*(jnp.zeros((), jnp.float32) for _ in range(3)))
+
+    @classmethod
+    def of(cls, losses: jax.Array, logits: jax.Array, targets: Targets) -> "Sums":
+        """Of losses [B] and logits [B, classes]."""
+        correct = (logits.argmax(-1).astype(jnp.int32) == targets.likeliest).sum()
+        found = (losses.sum(), correct, losses.shape[0])
+        return cls(*(jnp.asarray(x, jnp.float32) for x in found))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +141,7 @@ def start(task: Task, variables: Any) -> State:
         params=params,
         batch_stats=stats,
         opt_state=make_optimizer(task.recipe, hyper, task.steps, task.net).init(params),
+        average=average.begun(task.recipe, {"params": params, "batch_stats": stats}),
     )
 
 
@@ -168,54 +193,61 @@ def train_step(
 
     What is in the net's scopes in `frozen` stays as it is.
 
-    The losses of auxiliary heads join the gradient by their weights, and stay out of the sums.
-    Random draws come from a key per example, folded from the step and the example's place in the
-    whole batch, so that the number of devices changes nothing.
+    The losses of auxiliary heads join the gradient by their weights, and stay out of the sums. Of
+    mixed images the label with the larger share counts as correct. Random draws come from a key per
+    example, folded from the step and the example's place in the whole batch, so that the number of
+    devices changes nothing.
     """
+    recipe = task.recipe
     step_key = jax.random.fold_in(key, state.step)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
     images = augment(task.normalised(batch.images), keys, task.augment)
-    pooled = axis_name if task.recipe.batch_norm == "global" else None
-    ctx = dataclasses.replace(context, dtype=task.dtype, keys=keys, axis_name=pooled)
-    net = tune.held(task.net, task.recipe, frozen)
+    images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
+    pooled = axis_name if recipe.batch_norm == "global" else None
+    context = dataclasses.replace(context, dtype=task.dtype, axis_name=pooled)
+    net = tune.held(task.net, recipe, frozen)
 
-    def loss_of(params: Any) -> tuple[jax.Array, Any]:
+    def loss_of(params: Any, stats: Any, examples: Examples) -> tuple[jax.Array, Any]:
         params = without_gradient(params, frozen)
         logits, new = net.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            images,
+            {"params": params, "batch_stats": stats},
+            examples.images,
             train=True,
-            context=ctx,
+            context=dataclasses.replace(context, keys=examples.keys),
             mutable=["batch_stats", auxiliary.COLLECTION],
         )
-        losses = cross_entropy(logits, batch.labels, task.recipe.label_smoothing)
+        losses = loss(logits, examples.targets, recipe.label_smoothing)
         total = losses.mean()
         for head in auxiliary.sowed(new):
-            beside = cross_entropy(head.logits, batch.labels, task.recipe.label_smoothing)
+            beside = loss(head.logits, examples.targets, recipe.label_smoothing)
             total += head.weight * beside.mean()
-        return total, (new.get("batch_stats", {}), logits, losses.sum())
+        return total, (new.get("batch_stats", {}), Sums.of(losses, logits, examples.targets))
 
-    gradient, (batch_stats, logits, loss) = jax.grad(loss_of, has_aux=True)(state.params)
-    correct = (logits.argmax(-1).astype(jnp.int32) == batch.labels).sum()
-    sums = Sums(
-        loss.astype(jnp.float32),
-        correct.astype(jnp.float32),
-        jnp.float32(batch.labels.shape[0]),
+    def gradient_of(stats: Any, examples: Examples) -> tuple[Any, Any, Sums]:
+        gradient, (stats, sums) = jax.grad(loss_of, has_aux=True)(state.params, stats, examples)
+        return gradient, stats, sums
+
+    examples = Examples(images, targets, keys)
+    gradient, batch_stats, sums = in_parts(
+        recipe.accumulate, gradient_of, state.batch_stats, examples
     )
     if axis_name:
         # Running statistics are averaged even where each device has its own batch statistics:
         # there is one state.
-        still = set(batch_stats) if task.recipe.frozen_norms else frozen
+        still = set(batch_stats) if recipe.frozen_norms else frozen
         gradient = _joined(gradient, frozen, axis_name)
         batch_stats = _joined(batch_stats, still, axis_name)
         sums = lax.psum(sums, axis_name)
-    optimizer = make_optimizer(task.recipe, hyper, task.steps, task.net, frozen)
+    optimizer = make_optimizer(recipe, hyper, task.steps, task.net, frozen)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    variables = {"params": params, "batch_stats": batch_stats}
     new = state.replace(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
+        average=average.renewed(recipe, state.average, variables, state.step),
     )
     return new, sums
 
@@ -231,6 +263,15 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
     if smoothing:
         target = optax.smooth_labels(target, smoothing)
     return optax.softmax_cross_entropy(logits, target)
+
+
+def loss(logits: jax.Array, targets: Targets, smoothing: float = 0.0) -> jax.Array:
+    """[B, classes] → [B]: the cross-entropy, of mixed images by the shares of both labels."""
+    losses = cross_entropy(logits, targets.labels, smoothing)
+    if targets.share is None:
+        return losses
+    share = targets.share.astype(losses.dtype)
+    return share * losses + (1 - share) * cross_entropy(logits, targets.others, smoothing)
 
 
 def logits_of(
