@@ -97,14 +97,15 @@ def fit(
     parallel: str = "pmap",
     devices: int | None = None,
     scan: bool | None = None,
+    remat: bool = False,
     pretrained: Any = None,
     **recipe: Any,
 ) -> Trained:
     """Train a net, or the net of that name, on a dataset; `recipe` are fields of `Recipe`.
 
     `pretrained` is what `cnnjax.load_pretrained` gives for the net: the training starts from those
-    weights, and sees images as they did. `parallel`, `devices` and `scan` say how it is computed
-    and change nothing but rounding.
+    weights, and sees images as they did. `parallel`, `devices`, `scan` and `remat` say how it is
+    computed and change nothing but rounding.
 
     Raises:
       UserError: an unknown name or field with the nearest match, a value out of range, or weights
@@ -123,7 +124,7 @@ def fit(
         variables = pretrained and pretrained.variables
         source = seen_as(source, pretrained.preprocess) if pretrained else source
         history: list[dict[str, Any]] = []
-        where = placement.local(parallel, devices, scan)
+        where = placement.local(parallel, devices, scan, remat)
         hooks = Hooks(epoch=history.append)
         outcome = train(net, chosen, source, seed, where, hooks, variables=variables)
         model = model_of(net, chosen, source, outcome.variables)

@@ -80,7 +80,8 @@ def _conductor(
     from cnnjax.study.results import Folder
     from cnnjax.train.devices import local
 
-    where = local(found.values.parallel, found.values.devices, found.values.scan)
+    v = found.values
+    where = local(v.parallel, v.devices, v.scan, v.remat)
     for point in points:
         point.run.check_devices(where)
     folder = Folder(Path(front.results) / found.name)

@@ -52,6 +52,7 @@ class Context:
     max_pool: Callable | None = None  # Instead of Flax's, where that is slow.
     keys: jax.Array | None = None
     scan: frozenset[str] = frozenset()  # Stages whose equal blocks are scanned, by name.
+    remat: bool = False  # Compute what is inside a block again in its backward pass.
     path: str = ""  # Where in the net, for messages and random draws.
     block: Any = 0  # The block's number in its stage, traced where blocks are scanned.
 

@@ -76,11 +76,36 @@ class Stage:
         scanned = self.repeated if ctx.path in ctx.scan else range(0)
         for i, (block, step) in enumerate(self.blocks, 1):
             if i not in scanned:
-                at = dataclasses.replace(ctx, block=i)
-                x = Scope(block, name=f"block{i}")(x, at, step)
+                x = _block(block, step, i, x, ctx)
             elif i == scanned.start:
                 x = _scan(block, step, scanned, x, ctx)
         return Scope(self.pool, name="pool")(x, ctx) if self.pool else x
+
+
+class _Numbered(nn.Module):
+    """A block, with what of its context is traced handed in, as Flax's transforms want it."""
+
+    block: Any
+    step: Step
+    ctx: Context
+
+    @nn.compact
+    def __call__(self, x: jax.Array, i: jax.Array, keys: jax.Array | None) -> jax.Array:
+        path = "/".join(self.path)
+        ctx = dataclasses.replace(self.ctx, block=i, keys=keys, path=path)
+        return self.block(x, ctx, self.step)
+
+
+def _numbered(ctx: Context) -> type[_Numbered]:
+    """A block whose inside the backward pass computes again, where that is asked for (Chen et al.
+    2016, "Training deep nets with sublinear memory cost"). XLA:CPU keeps it all the same where
+    blocks are not scanned."""
+    return nn.remat(_Numbered) if ctx.remat and ctx.train else _Numbered
+
+
+def _block(block: Any, step: Step, i: int, x: jax.Array, ctx: Context) -> jax.Array:
+    bare = dataclasses.replace(ctx, keys=None)
+    return _numbered(ctx)(block, step, bare, name=f"block{i}")(x, i, ctx.keys)
 
 
 class _Round(nn.Module):
@@ -92,8 +117,8 @@ class _Round(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, i: jax.Array, keys: jax.Array | None) -> tuple:
-        ctx = dataclasses.replace(self.ctx, block=i, keys=keys)
-        return Scope(self.block, name="block")(x, ctx, self.step), None
+        one = _numbered(self.ctx)(self.block, self.step, self.ctx, name="block")
+        return one(x, i, keys), None
 
 
 def _scan(block: Any, step: Step, numbers: range, x: jax.Array, ctx: Context) -> jax.Array:

@@ -148,7 +148,9 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     add("machine", whole, "devices", None, "use so many of the local devices (default: all)")
     flags.DEFINE_bool("scan", None, "compile equal blocks once and scan them (default: by rule)",
                       flag_values=values)  # fmt: skip
-    groups |= {"parallel": "machine", "scan": "machine"}
+    flags.DEFINE_bool("remat", False, "compute what is inside blocks again in the backward pass, "
+                      "for less memory", flag_values=values)  # fmt: skip
+    groups |= {"parallel": "machine", "scan": "machine", "remat": "machine"}
     return groups
 
 

@@ -32,7 +32,8 @@ class Devices:
     several processes what that is made of, `shard_map` in `jit`). `jit`: the whole batch laid over
     a mesh, and XLA finds what to join. `fsdp`: so too, with parameters and moments spread over the
     same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
-    `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`.
+    `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
+    `remat` the backward pass computes again what is inside blocks, rather than keep it.
     `target` is another platform than the devices', to lower for and never to run on.
     """
 
@@ -40,6 +41,7 @@ class Devices:
     mode: str
     scan: bool | None = None
     target: str | None = None
+    remat: bool = False
 
     @property
     def count(self) -> int:
@@ -66,8 +68,12 @@ class Devices:
     def context(self) -> Context:
         """On the CPU the gradients that are fast in a loop; elsewhere XLA's own."""
         if self.platform != "cpu":
-            return Context()
-        return Context(conv=convolution.conv_general_dilated, max_pool=convolution.max_pool)
+            return Context(remat=self.remat)
+        return Context(
+            conv=convolution.conv_general_dilated,
+            max_pool=convolution.max_pool,
+            remat=self.remat,
+        )
 
     def scanned(self, net: Any, image_shape: tuple[int, int, int]) -> Mapping[str, range]:
         """The stages that a training step scans, with the numbers of their equal blocks."""
@@ -222,7 +228,12 @@ def _outline(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
 
-def local(mode: str = "pmap", count: int | None = None, scan_blocks: bool | None = None) -> Devices:
+def local(
+    mode: str = "pmap",
+    count: int | None = None,
+    scan_blocks: bool | None = None,
+    remat: bool = False,
+) -> Devices:
     """The first `count` local devices, by default all; over several processes all devices of all.
 
     Raises:
@@ -235,7 +246,7 @@ def local(mode: str = "pmap", count: int | None = None, scan_blocks: bool | None
         raise UserError("devices: several processes use all of theirs: leave --devices out")
     if count is not None and not 1 <= count <= len(devices):
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
-    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks)
+    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks, remat)
 
 
 def check(recipe: Recipe, examples: int, devices: Devices) -> None:
