@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnnjax.data import Dataset, load
+from cnnjax.data.changes import ColourJitter, RandAugment
 from cnnjax.errors import UserError
 from cnnjax.nets.blocks import Plain, Residual
 from cnnjax.nets.context import Context
@@ -16,8 +17,8 @@ from cnnjax.nets.net import Head, Net, Stage
 from cnnjax.nets.norms import NoNorm
 from cnnjax.nets.pools import Pool
 from cnnjax.train import average
-from cnnjax.train.accumulate import check_parts, in_parts
-from cnnjax.train.devices import local
+from cnnjax.train.accumulate import in_parts
+from cnnjax.train.devices import check, local
 from cnnjax.train.loop import Hooks, evaluate, make_task, train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
@@ -31,7 +32,8 @@ BARE = Net(
     head=Head(3, hidden=(8,), dropout=0.5),
 )
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.05, dtype="float64", mixup=0.5,
-                cutmix=1.0, pad_crop=1, ema=0.9)  # fmt: skip
+                cutmix=1.0, pad_crop=1, ema=0.9, crop_scale=0.5, randaugment=RandAugment(),
+                jitter=ColourJitter(), erase=0.5)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +60,13 @@ def whole(source):
     ("parts", "mode", "count"), [(2, "pmap", 8), pytest.param(4, "jit", 2, marks=pytest.mark.slow)]
 )
 def test_without_batch_norm_a_batch_in_parts_is_the_batch(source, whole, parts, mode, count):
-    """Mixed images, dropout and the average included."""
+    """Every change of images, dropout and the average included."""
     recipe = dataclasses.replace(RECIPE, accumulate=parts)
     assert equal(trained(source, BARE, recipe, mode, count, scan=count > 1).state, whole)
 
 
 def test_with_batch_norm_parts_are_the_same_over_any_number_of_devices(source):
-    recipe = dataclasses.replace(RECIPE, accumulate=2)
+    recipe = Recipe(epochs=1, batch_size=16, dtype="float64", accumulate=2)
     one, many = (trained(source, small_net(), recipe, count=n).state for n in (1, 8))
     assert equal(one, many, 1e-10)
 
@@ -81,12 +83,10 @@ def test_running_statistics_move_on_after_each_part():
     assert (float(total), int(count)) == (15, 6)
 
 
-def test_a_batch_that_does_not_divide_into_parts_is_refused(source):
+def test_a_batch_that_does_not_divide_into_parts_is_refused():
     message = "batch_size: 16 does not divide among 2 devices in 3 parts .accumulate.; try 18"
     with pytest.raises(UserError, match=message):
-        check_parts(16, 2, 3)
-    with pytest.raises(UserError, match=message):
-        trained(source, BARE, dataclasses.replace(RECIPE, accumulate=3), count=2)
+        check(dataclasses.replace(RECIPE, accumulate=3), 48, local(count=2))
 
 
 @pytest.mark.parametrize("warmup", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.data.augment import Augment, augment, normalise
+from cnnjax.data.augment import augment, normalise
+from cnnjax.data.changes import Augment
 from cnnjax.errors import UserError
 from cnnjax.values import from_json, parse, to_json
 

@@ -6,8 +6,19 @@ import pytest
 
 from cnnjax import values
 from cnnjax.errors import UserError
-from cnnjax.train.optimizer import Hyper, decayed, make_optimizer, rate
-from cnnjax.train.recipe import SCHEDULES, SGD, AdamW, Constant, Cosine, OneCycle, Recipe, Step
+from cnnjax.train.optimizer import Hyper, by_length, decayed, make_optimizer, rate
+from cnnjax.train.recipe import (
+    LAMB,
+    SCHEDULES,
+    SGD,
+    AdamW,
+    Constant,
+    Cosine,
+    OneCycle,
+    Recipe,
+    RMSProp,
+    Step,
+)
 from cnnjax.train.recipe import make_recipe as make
 
 
@@ -22,7 +33,7 @@ from cnnjax.train.recipe import make_recipe as make
         ({"flip": 1}, "flip: 1 is not true or false"),
         ({"dtype": "float16"}, "unknown dtype 'float16': did you mean 'bfloat16'"),
         ({"optimizer": "sdg"}, "unknown optimizer 'sdg': did you mean 'sgd'"),
-        ({"optimizer": 3}, "optimizer: 3 is none of sgd, adamw"),
+        ({"optimizer": 3}, "optimizer: 3 is none of sgd, adamw, lamb, rmsprop"),
         (
             {"lerning_rate": 0.1},
             "unknown recipe field 'lerning_rate': did you mean 'learning_rate'",
@@ -92,6 +103,63 @@ def test_sgd_is_the_textbooks():
         updates, state = optimizer.update(gradient, state, params)
         params = optax.apply_updates(params, jax.tree.map(lambda u: u * 0.01, updates))
     assert float(params["kernel"][0, 0]) == pytest.approx(p, rel=1e-5)
+
+
+def _updates(optimizer, params, gradients):
+    state = optimizer.init(params)
+    for gradient in gradients:
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def _drawn(seed, n=3):
+    draws = np.random.default_rng(seed)
+    shapes = {"kernel": (3, 4), "bias": (4,), "scale": (4,)}
+    made = [{k: jnp.float32(draws.normal(size=s)) for k, s in shapes.items()} for _ in range(n + 1)]
+    return made[0], made[1:]
+
+
+def test_lamb_is_optaxs_with_the_projects_decay():
+    params, gradients = _drawn(0)
+    recipe = Recipe(optimizer=LAMB(), schedule=Constant())
+    ours = make_optimizer(recipe, Hyper(jnp.float32(0.01), jnp.float32(0.1)), 10)
+    theirs = optax.lamb(0.01, weight_decay=0.1, mask=decayed)
+    a = _updates(ours, params, gradients)
+    with jax.numpy_dtype_promotion("standard"):
+        b = _updates(theirs, params, gradients)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-5), a, b)
+
+
+def test_lamb_gives_each_of_stacked_blocks_its_own_length():
+    blocks = [_drawn(seed, 1) for seed in (1, 2, 3)]
+    apart = [by_length().update(g[0], None, p)[0] for p, g in blocks]
+    stacked = [{"scanned": {"block": jax.tree.map(lambda *x: jnp.stack(x), *trees)}}
+               for trees in ([g[0] for _, g in blocks], [p for p, _ in blocks])]  # fmt: skip
+    together = by_length().update(stacked[0], None, stacked[1])[0]["scanned"]["block"]
+    for i, one in enumerate(apart):
+        for name, x in one.items():
+            np.testing.assert_allclose(together[name][i], x, rtol=1e-6)
+
+
+def test_lamb_leaves_updates_of_nothing_and_for_nothing_as_they_are():
+    zeros, ones = {"kernel": jnp.zeros((2, 2))}, {"kernel": jnp.ones((2, 2))}
+    assert (by_length().update(ones, None, zeros)[0]["kernel"] == 1).all()
+    assert (by_length().update(zeros, None, ones)[0]["kernel"] == 0).all()
+
+
+def test_rmsprop_by_hand():
+    """The mean square begins at 1; epsilon stands inside the root."""
+    recipe = Recipe(optimizer=RMSProp(0.9, 0.8, 0.01), schedule=Constant())
+    optimizer = make_optimizer(recipe, Hyper(jnp.float32(0.1), jnp.float32(0)), 10)
+    p, square, m = 2.0, 1.0, 0.0
+    for _ in range(3):
+        square = 0.9 * square + 0.1 * 9
+        m = 0.8 * m + 3 / np.sqrt(square + 0.01)
+        p -= 0.1 * m
+    gradients = [{"kernel": jnp.full((1, 1), 3.0)}] * 3
+    found = _updates(optimizer, {"kernel": jnp.full((1, 1), 2.0)}, gradients)
+    assert float(found["kernel"][0, 0]) == pytest.approx(p, rel=1e-5)
 
 
 def test_clipping_bounds_the_gradient():

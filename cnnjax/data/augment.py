@@ -1,45 +1,24 @@
 """Random changes of training images that keep their label, and normalisation.
 
+`distort` changes images of whole numbers as they come: what part of them is seen, colour,
+RandAugment. `augment` changes normalised ones: place, mirror, and what is blanked.
+
 Pure functions for use inside `jit`. Each example has a key of its own and no example sees another,
 so that how a batch is laid over devices changes nothing.
 """
 
 from typing import TYPE_CHECKING
 
+from cnnjax.data import boxes
+from cnnjax.data.changes import Augment
 from cnnjax.errors import UserError
-from cnnjax.values import value
 
-if TYPE_CHECKING:  # The value below is named by light commands, which shall not wait for JAX.
+if TYPE_CHECKING:
     import jax
     from jax.typing import ArrayLike, DTypeLike
 
-BORDERS = ("zero", "reflect")
-
-
-@value
-class Augment:
-    """What may happen to an image; all off by default.
-
-    `pad`: pixels added on each side before a window of the old size is cut at random (He et al.
-    2016, section 4.2, who use 4 and zeros). `border`: what is added, `zero` or `reflect` (the
-    image mirrored, the outermost pixel not repeated). `flip`: mirror left to right, every other
-    time. `cutout`: side in pixels of a square set to zero, its centre anywhere in the image, so
-    that it may stick out (DeVries & Taylor 2017). On normalised images zero is the mean.
-    """
-
-    pad: int = 0
-    border: str = "zero"
-    flip: bool = False
-    cutout: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises UserError: a negative length or an unknown border."""
-        for field in ("pad", "cutout"):
-            n = getattr(self, field)
-            if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-                raise UserError(f"{field}={n!r}: use a whole number of pixels, 0 for none")
-        if self.border not in BORDERS:
-            raise UserError(f"border={self.border!r}: use one of {', '.join(BORDERS)}")
+_ERASED, _ERASED_ASPECTS = (0.02, 0.33), (0.3, 3.3)
+_PLACES = (1, 2, 3, 4)  # Of the later draws among an example's: erasing, crop, colour, operations.
 
 
 def normalise(
@@ -56,15 +35,50 @@ def normalise(
     return ((jnp.asarray(images).astype(wide) / 255 - mean) / std).astype(dtype)
 
 
+def distort(images: "jax.Array", keys: "jax.Array", spec: Augment) -> "jax.Array":
+    """uint8 [B, H, W, C] cropped, then changed in colour, then by RandAugment, by their typed keys
+    [B].
+
+    Raises:
+      UserError: a change of colour for images that are neither grey nor RGB.
+    """
+    import jax
+
+    if not (spec.crop_scale < 1 or spec.randaugment or spec.jitter):
+        return images
+    if (spec.randaugment or spec.jitter) and images.shape[-1] not in (1, 3):
+        raise UserError(
+            f"images of {images.shape[-1]} channels are neither grey nor RGB: leave randaugment "
+            "and jitter off"
+        )
+    return jax.vmap(lambda image, key: _distort_one(image, key, spec))(images, keys)
+
+
+def _distort_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Array":
+    import jax
+
+    from cnnjax.data import colour, crop, randaugment
+
+    crop_key, colour_key, operations_key = (jax.random.fold_in(key, place) for place in _PLACES[1:])
+    if spec.crop_scale < 1:
+        image = crop.resized_crop(image, crop_key, spec.crop_scale)
+    if spec.jitter:
+        image = colour.jitter(image, colour_key, spec.jitter)
+    if spec.randaugment:
+        image = randaugment.randaugment(image, operations_key, spec.randaugment)
+    return image
+
+
 def augment(images: "jax.Array", keys: "jax.Array", spec: Augment) -> "jax.Array":
-    """Images [B, H, W, C], float or uint8, changed at random by their typed keys [B].
+    """Images [B, H, W, C], float or uint8, moved, mirrored and blanked at random by their typed
+    keys [B].
 
     Raises:
       UserError: a reflected border as wide as the image.
     """
     import jax
 
-    if spec == Augment(border=spec.border):
+    if not (spec.pad or spec.flip or spec.cutout or spec.erase):
         return images
     shortest = min(images.shape[1:3])
     if spec.border == "reflect" and spec.pad >= shortest:
@@ -95,7 +109,24 @@ def _augment_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Ar
     if spec.cutout:
         hit = _hit(rows, _below(y, height), spec)[:, None] & _hit(columns, _below(x, width), spec)
         image = jnp.where(hit[..., None], jnp.zeros_like(image), image)
+    if spec.erase:
+        image = _erased(image, jax.random.fold_in(key, _PLACES[0]), spec.erase)
     return image
+
+
+def _erased(image: "jax.Array", key: "jax.Array", chance: float) -> "jax.Array":
+    import jax
+    import jax.numpy as jnp
+
+    height, width, _ = image.shape
+    which, drawn = jax.random.split(key)
+    uniforms = jax.random.uniform(drawn, (boxes.TRIES, 4), jnp.float32)
+    found, box = boxes.rectangle(uniforms, height, width, _ERASED, _ERASED_ASPECTS, jnp)
+    rows, columns = jnp.arange(height, dtype=jnp.int32), jnp.arange(width, dtype=jnp.int32)
+    down = (rows >= box.top) & (rows < box.top + box.height)
+    across = (columns >= box.left) & (columns < box.left + box.width)
+    hit = down[:, None] & across & found & jax.random.bernoulli(which, chance)
+    return jnp.where(hit[..., None], jnp.zeros_like(image), image)
 
 
 def _below(word: "jax.Array", n: int) -> "jax.Array":

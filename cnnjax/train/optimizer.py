@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.train import tune
-from cnnjax.train.recipe import SGD, AdamW, Constant, Cosine, OneCycle, Recipe, Step
+from cnnjax.train.recipe import (
+    LAMB,
+    SGD,
+    AdamW,
+    Constant,
+    Cosine,
+    OneCycle,
+    Recipe,
+    RMSProp,
+    Step,
+)
+from cnnjax.train.scan import STACKED
 
 
 class Hyper(NamedTuple):
@@ -47,6 +58,23 @@ def decayed(params: optax.Params) -> optax.Params:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
+def by_length() -> optax.GradientTransformation:
+    """Each array's update times the array's norm over the update's (You et al. 2020, with φ the
+    identity); as it is where one of them is 0. Of stacked blocks each has norms of its own, so that
+    scanning changes nothing."""
+
+    def scale(path: tuple[Any, ...], update: jax.Array, param: jax.Array) -> jax.Array:
+        axes = tuple(range(STACKED in [k.key for k in path], update.ndim))
+        own, new = (jnp.sqrt(jnp.sum(x**2, axes, keepdims=True)) for x in (param, update))
+        ratio = jnp.where(new > 0, own / jnp.where(new > 0, new, 1), 1)
+        return update * jnp.where(own > 0, ratio, 1).astype(update.dtype)
+
+    def update(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(scale, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
 def make_optimizer(
     recipe: Recipe, hyper: Hyper, steps: int, net: Any = None, frozen: Collection[str] = frozenset()
 ) -> optax.GradientTransformation:
@@ -64,6 +92,12 @@ def make_optimizer(
             rule = [decay, optax.trace(momentum, nesterov)]
         case AdamW(b1, b2, epsilon):
             rule = [optax.scale_by_adam(b1, b2, epsilon), decay]
+        case LAMB(b1, b2, epsilon):
+            rule = [optax.scale_by_adam(b1, b2, epsilon), decay, by_length()]
+        case RMSProp(mean, momentum, epsilon):
+            # Ones to begin with, as TensorFlow's, so that the first steps are no leaps.
+            square = optax.scale_by_rms(mean, epsilon, initial_scale=1.0)
+            rule = [decay, square, optax.trace(momentum)]
     waiting = tune.parts(net, recipe)
     parts += [tune.by_parts(optax.chain(*rule), waiting, frozen)] if waiting else rule
     parts += [tune.by_depth(net, recipe.layer_decay)] if recipe.layer_decay != 1 else []

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from cnnjax.data.changes import ColourJitter, Off, RandAugment
 from cnnjax.errors import UserError, unknown
 from cnnjax.values import fields, value
 
@@ -23,6 +24,25 @@ class AdamW:
     b1: float = 0.9
     b2: float = 0.999
     epsilon: float = 1e-8
+
+
+@value
+class LAMB:
+    """You et al. 2020, algorithm 2: Adam's step with decay, for each layer as long as its weights
+    are, for batches of thousands."""
+
+    b1: float = 0.9
+    b2: float = 0.999
+    epsilon: float = 1e-6
+
+
+@value
+class RMSProp:
+    """As Tan & Le 2019, §5, train EfficientNet: the root of the mean square, then momentum."""
+
+    decay: float = 0.9
+    momentum: float = 0.9
+    epsilon: float = 1e-3
 
 
 @value
@@ -92,9 +112,11 @@ class GradualUnfreezing:
             raise UserError(f"parts: {self.parts!r} is out of range: a whole number from 1 up")
 
 
-OPTIMIZERS = {"sgd": SGD, "adamw": AdamW}
+OPTIMIZERS = {"sgd": SGD, "adamw": AdamW, "lamb": LAMB, "rmsprop": RMSProp}
 SCHEDULES = {"onecycle": OneCycle, "cosine": Cosine, "step": Step, "constant": Constant}
 TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezing}
+RANDAUGMENTS = {"off": Off, "randaugment": RandAugment}
+JITTERS = {"off": Off, "jitter": ColourJitter}
 DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -124,6 +146,11 @@ class Recipe:
     pad_crop: int = _field(0, "pad by so many pixels and crop at random", 0, 256, off=0)
     flip: bool = _field(True, "mirror at random, where the dataset allows it", off=False)
     cutout: int = _field(0, "side of a square blanked at random, in pixels", 0, 1024, off=0)
+    crop_scale: float = _field(1.0, "resize a random box of at least this share of the image; 1: "
+                               "none", 0.0, 1.0, off=1.0)  # fmt: skip
+    randaugment: Any = _field(Off(), "operations drawn at random", family=RANDAUGMENTS, off=Off())
+    jitter: Any = _field(Off(), "colours changed at random", family=JITTERS, off=Off())
+    erase: float = _field(0.0, "chance that a rectangle is blanked", 0.0, 1.0, off=0.0)
     mixup: float = _field(0.0, "α of the shares in which pairs of images are mixed; 0: none",
                           0.0, 100.0, off=0.0)  # fmt: skip
     cutmix: float = _field(0.0, "α of the shares in which a box of another image is pasted; 0: "

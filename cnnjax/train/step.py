@@ -15,7 +15,8 @@ from flax import struct
 from jax import lax
 
 from cnnjax.compute.training import without_gradient
-from cnnjax.data.augment import Augment, augment, normalise
+from cnnjax.data.augment import augment, distort, normalise
+from cnnjax.data.changes import Augment
 from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
@@ -107,7 +108,15 @@ class Task:
     @property
     def augment(self) -> Augment:
         r = self.recipe
-        return Augment(pad=r.pad_crop, flip=r.flip and self.flip, cutout=r.cutout)
+        return Augment(
+            pad=r.pad_crop,
+            flip=r.flip and self.flip,
+            cutout=r.cutout,
+            crop_scale=r.crop_scale,
+            randaugment=r.randaugment,
+            jitter=r.jitter,
+            erase=r.erase,
+        )
 
     @property
     def input_dtype(self) -> Any:
@@ -201,7 +210,8 @@ def train_step(
     recipe = task.recipe
     step_key = jax.random.fold_in(key, state.step)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
-    images = augment(task.normalised(batch.images), keys, task.augment)
+    images = task.normalised(distort(batch.images, keys, task.augment))
+    images = augment(images, keys, task.augment)
     images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
     pooled = axis_name if recipe.batch_norm == "global" else None
     context = dataclasses.replace(context, dtype=task.dtype, axis_name=pooled)
