@@ -19,6 +19,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.extension import load_module
 from cnnjax.study import options
 from cnnjax.study.catalogue import find, first_line
+from cnnjax.train import recipes
 from cnnjax.train.recipe import Recipe, make_recipe
 from cnnjax.values import fields
 
@@ -81,7 +82,22 @@ def load(name: str, folder: Path, argv: Sequence[str], quick: bool = False) -> E
     if rest[1:]:
         raise UserError(f"{rest[1]!r} is no flag: flags begin with --")
     module.FLAGS.mark_as_parsed()
+    _follow_recipe(values, {*(defaults.quick if quick else ())} - {"learning_rates"})
     return Experiment(path.stem, module, values, groups, quick)
+
+
+def _follow_recipe(values: flags.FlagValues, quick: set[str]) -> None:
+    """Put the fields of the recipe that is named in the place of an experiment's own defaults; what
+    the command line gives stands above it, and so does what makes a look quick."""
+    if not values.recipe:
+        return
+    named = recipes.get(values.recipe)
+    given = {name for name in values if values[name].present} | quick
+    if "learning_rates" in given:  # A grid to choose from is given in the rate's place.
+        given.add("learning_rate")
+    for field in fields(Recipe):
+        if field.name not in given:
+            values[field.name].value = getattr(named, field.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +236,8 @@ def setting(experiment: Experiment) -> Setting:
         image_shape=tuple(outline.info.image_shape),
         classes=outline.info.classes,
         machine=(v.parallel, v.devices, v.scan, v.remat),
-        given=frozenset(experiment.given()),
+        # A named recipe's rate, too, stands above the rates of an experiment's own.
+        given=frozenset({*experiment.given(), *(["learning_rate"] if v.recipe else [])}),
         pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),
     )
 

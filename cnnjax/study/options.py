@@ -138,6 +138,10 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
         None,
         "train on so many images only (an experiment's default holds for its default dataset)",
     )
+    from cnnjax.train import recipes  # Not before an experiment is named: the menu is light.
+
+    add("recipe", text, "recipe", None, "a recipe by name, whose fields hold where the command "
+        f"line gives none ({recipes.about()})")  # fmt: skip
     for field in dataclasses.fields(recipe):
         if field.name != "learning_rate":
             _recipe_flag(values, field, defaults)
