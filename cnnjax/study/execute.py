@@ -221,6 +221,7 @@ def model_of(net: Any, recipe: Any, source: data.Source, variables: Any) -> Mode
         std=tuple(float(x) for x in source.std),
         class_names=tuple(source.info.class_names),
         dtype=recipe.dtype,
+        resolution=recipe.test_resolution,
     )
 
 

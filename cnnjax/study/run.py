@@ -68,10 +68,11 @@ class Run(Job):
 
     def check(self) -> None:
         from cnnjax.study import pretraining
-        from cnnjax.train import probe, tune
+        from cnnjax.train import probe, resolution, tune
 
         super().check()
         tune.check(self.net, self.recipe)
+        resolution.check(self.net, self.recipe, self.image_shape)
         if isinstance(self.recipe.tune, LinearProbe):
             probe.last_layer(self.net, self.image_shape)
         if self.pretrained:

@@ -9,7 +9,7 @@ from typing import Any
 from cnnjax import compute
 from cnnjax.compute import macs
 from cnnjax.compute.trace import trace
-from cnnjax.train import probe, tune
+from cnnjax.train import probe, resolution, tune
 from cnnjax.train.recipe import LinearProbe, Recipe
 from cnnjax.train.step import Task
 
@@ -35,9 +35,8 @@ def training_macs(
         if taken <= 0:  # Not counted, since each phase is a trace of its own.
             break
         stepped = tune.held(net, Recipe(), phase.frozen)
-        total += taken * compute.train_step_macs(
-            stepped, image_shape, recipe.batch_size, phase.frozen
-        )
+        shape = resolution.at(image_shape, phase.side)
+        total += taken * compute.train_step_macs(stepped, shape, recipe.batch_size, phase.frozen)
         before = phase.end
     return total
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cnnjax.data.source import Source, Split
 from cnnjax.nets.net import Net
-from cnnjax.train import checkpoints, hosts, probe, tune
+from cnnjax.train import checkpoints, hosts, probe, resolution, tune
 from cnnjax.train.devices import Devices, check
 from cnnjax.train.optimizer import Hyper, rate
 from cnnjax.train.program import Program, make_program, predict
@@ -85,6 +85,7 @@ def train(
     hooks = hooks or Hooks()
     check(recipe, len(source.train), devices)
     tune.check(net, recipe)
+    resolution.check(net, recipe, source.info.image_shape)
     task = make_task(net, recipe, source)
     variables = variables and fitted(task, variables)
     carry_out = _probe if isinstance(recipe.tune, LinearProbe) else _train

@@ -35,6 +35,7 @@ class Model:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     dtype: str = "float32"
+    resolution: int = 0  # Height at which it sees images; 0: as they are.
 
 
 def save_model(folder: Path, model: Model) -> None:
@@ -93,7 +94,7 @@ def _infer(task: Task, devices: Devices) -> Any:
 
 def predict_logits(model: Model, images: np.ndarray, devices: Devices, size: int) -> np.ndarray:
     """uint8 [N, H, W, C] → float32 logits [N, classes], `size` images a batch."""
-    recipe = Recipe(dtype=model.dtype)
+    recipe = Recipe(dtype=model.dtype, test_resolution=model.resolution)
     task = Task(model.net, recipe, model.image_shape, model.mean, model.std, False, 1)
     infer = _infer(task, devices)
     weights = (model.variables["params"], model.variables.get("batch_stats", {}))

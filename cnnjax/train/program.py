@@ -68,12 +68,20 @@ def advance(
     order = jax.random.permutation(epoch_key, jnp.arange(images.shape[0], dtype=jnp.int32))
     step_key = jax.random.fold_in(key, 2)
 
-    def body(frozen: frozenset[str], _: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+    def body(phase: tune.Phase, _: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
         chosen = order[(state.step % steps) * size + places]
         batch = devices.shared(Batch(images[chosen], labels[chosen], places))
         state, new = train_step(
-            task, context, state, batch, step_key, hyper, devices.axis_name, frozen
+            task,
+            context,
+            state,
+            batch,
+            step_key,
+            hyper,
+            devices.axis_name,
+            phase.frozen,
+            phase.side,
         )
         return devices.kept(state), jax.tree.map(jnp.add, sums, new)
 
@@ -81,10 +89,10 @@ def advance(
     *early, last = tune.phases(task.net, task.recipe, task.steps)
     for phase in early:
         left = jnp.clip(jnp.minimum(stop, phase.end) - carry[0].step, 0, count)
-        carry = lax.fori_loop(0, left, functools.partial(body, phase.frozen), carry)
+        carry = lax.fori_loop(0, left, functools.partial(body, phase), carry)
     # The last goes on beyond its end where it is asked to, as when steps are timed.
     left = stop - carry[0].step
-    state, sums = lax.fori_loop(0, left, functools.partial(body, last.frozen), carry)
+    state, sums = lax.fori_loop(0, left, functools.partial(body, last), carry)
     return devices.kept(unstack(state, stages)), sums
 
 

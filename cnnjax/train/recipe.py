@@ -112,9 +112,32 @@ class GradualUnfreezing:
             raise UserError(f"parts: {self.parts!r} is out of range: a whole number from 1 up")
 
 
+@value
+class FullSize:
+    """Images as they are, from the first step."""
+
+
+@value
+class Progressive:
+    """Images of each of the heights in turn, in pixels, for an equal share of the steps: small ones
+    first, which cost less (Howard 2018; Tan & Le 2021, §4, where augmentation grows with them).
+
+    Raises:
+      UserError: no sides, or one that is no number of pixels.
+    """
+
+    sides: tuple[int, ...] = (128, 160, 192, 224)
+
+    def __post_init__(self) -> None:
+        good = isinstance(self.sides, tuple) and self.sides
+        if not good or any(type(side) is not int or side < 1 for side in self.sides):
+            raise UserError(f"sides: {self.sides!r}: give heights in pixels, as in (128, 160, 192)")
+
+
 OPTIMIZERS = {"sgd": SGD, "adamw": AdamW, "lamb": LAMB, "rmsprop": RMSProp}
 SCHEDULES = {"onecycle": OneCycle, "cosine": Cosine, "step": Step, "constant": Constant}
 TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezing}
+RESOLUTIONS = {"full": FullSize, "progressive": Progressive}
 RANDAUGMENTS = {"off": Off, "randaugment": RandAugment}
 JITTERS = {"off": Off, "jitter": ColourJitter}
 DTYPES = ("float32", "bfloat16", "float64")
@@ -151,6 +174,10 @@ class Recipe:
     randaugment: Any = _field(Off(), "operations drawn at random", family=RANDAUGMENTS, off=Off())
     jitter: Any = _field(Off(), "colours changed at random", family=JITTERS, off=Off())
     erase: float = _field(0.0, "chance that a rectangle is blanked", 0.0, 1.0, off=0.0)
+    resolutions: Any = _field(FullSize(), "heights of the images over the steps",
+                              family=RESOLUTIONS, off=FullSize())  # fmt: skip
+    test_resolution: int = _field(0, "height of the images in evaluation (Touvron et al. 2019); 0: "
+                                  "as they are", 0, 4096, off=0)  # fmt: skip
     mixup: float = _field(0.0, "α of the shares in which pairs of images are mixed; 0: none",
                           0.0, 100.0, off=0.0)  # fmt: skip
     cutmix: float = _field(0.0, "α of the shares in which a box of another image is pasted; 0: "

@@ -64,11 +64,10 @@ class Speed:
     @classmethod
     def of(cls, recipe: Recipe, seconds: float) -> "Speed":
         """For a recipe less what changes no step's time, so that equal measurements are one; the
-        step is that of training everything."""
+        step is that of training everything, on images as they are."""
         base = Recipe()
-        timed = dataclasses.replace(
-            recipe, epochs=base.epochs, learning_rate=base.learning_rate, tune=base.tune
-        )
+        alike = ("epochs", "learning_rate", "base_batch_size", "tune", "resolutions")
+        timed = dataclasses.replace(recipe, **{name: getattr(base, name) for name in alike})
         return cls(timed, float(seconds))
 
     @property

@@ -21,7 +21,7 @@ from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
-from cnnjax.train import average, mix, tune
+from cnnjax.train import average, mix, resolution, tune
 from cnnjax.train.accumulate import in_parts
 from cnnjax.train.mix import Targets
 from cnnjax.train.optimizer import Hyper, make_optimizer
@@ -197,10 +197,12 @@ def train_step(
     hyper: Hyper,
     axis_name: str | None = None,
     frozen: frozenset[str] = frozenset(),
+    side: int = 0,
 ) -> tuple[State, Sums]:
     """Gradient, update, and the sums of the batch before the update.
 
-    What is in the net's scopes in `frozen` stays as it is.
+    What is in the net's scopes in `frozen` stays as it is. Images are seen at the height `side`, as
+    they are for 0.
 
     The losses of auxiliary heads join the gradient by their weights, and stay out of the sums. Of
     mixed images the label with the larger share counts as correct. Random draws come from a key per
@@ -210,7 +212,8 @@ def train_step(
     recipe = task.recipe
     step_key = jax.random.fold_in(key, state.step)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
-    images = task.normalised(distort(batch.images, keys, task.augment))
+    images = resolution.seen(distort(batch.images, keys, task.augment), side)
+    images = task.normalised(images)
     images = augment(images, keys, task.augment)
     images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
     pooled = axis_name if recipe.batch_norm == "global" else None
@@ -290,4 +293,5 @@ def logits_of(
     """uint8 [B, H, W, C] → logits [B, classes] in inference."""
     ctx = dataclasses.replace(context, dtype=task.dtype)
     variables = {"params": params, "batch_stats": batch_stats}
-    return task.net.apply(variables, task.normalised(images), train=False, context=ctx)
+    images = task.normalised(resolution.seen(images, task.recipe.test_resolution))
+    return task.net.apply(variables, images, train=False, context=ctx)

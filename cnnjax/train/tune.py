@@ -17,6 +17,7 @@ from cnnjax.errors import UserError
 from cnnjax.nets.context import Context
 from cnnjax.nets.net import Net
 from cnnjax.nets.norms import BatchNorm
+from cnnjax.train import resolution
 from cnnjax.train.recipe import GradualUnfreezing, Recipe
 from cnnjax.train.scan import STACKED
 from cnnjax.values import fields, is_value, value
@@ -25,10 +26,12 @@ Tree = dict[str, Any]
 
 
 class Phase(NamedTuple):
-    """The steps before `end` that no phase before has; `frozen` are scopes of the net's own."""
+    """The steps before `end` that no phase before has; `frozen` are scopes of the net's own, `side`
+    the height of the images, 0 as they are."""
 
     frozen: frozenset[str]
     end: int
+    side: int = 0
 
 
 def parts(net: Net, recipe: Recipe) -> tuple[tuple[str, ...], ...]:
@@ -43,14 +46,27 @@ def parts(net: Net, recipe: Recipe) -> tuple[tuple[str, ...], ...]:
 
 def phases(net: Net, recipe: Recipe, steps: int) -> tuple[Phase, ...]:
     """The phases of a training of so many steps, none of them empty."""
+    sizes = resolution.stages(recipe, steps)
+    thawed = _thawing(net, recipe, steps)
+    ends = sorted({end for _, end in (*sizes, *thawed)} - {0})
+    return tuple(
+        Phase(
+            next(frozen for frozen, until in thawed if until >= end),
+            end,
+            next(side for side, until in sizes if until >= end),
+        )
+        for end in ends
+    )
+
+
+def _thawing(net: Net, recipe: Recipe, steps: int) -> list[tuple[frozenset[str], int]]:
+    """What is frozen, and the step before which that ends."""
     waiting = parts(net, recipe)
     if not waiting:
-        return (Phase(frozenset(), steps),)
+        return [(frozenset(), steps)]
     ends = [round(steps * recipe.tune.share * i / len(waiting)) for i in range(1, len(waiting) + 1)]
     frozen = [frozenset(name for part in waiting[i:] for name in part) for i in range(len(ends))]
-    found = [Phase(*pair) for pair in zip([*frozen, frozenset()], [*ends, steps], strict=True)]
-    starts = [0, *(phase.end for phase in found)]
-    return tuple(p for p, start in zip(found, starts, strict=False) if p.end > start)
+    return list(zip([*frozen, frozenset()], [*ends, steps], strict=True))
 
 
 def check(net: Any, recipe: Recipe) -> None:

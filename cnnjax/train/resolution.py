@@ -1,0 +1,73 @@
+"""The size at which images are seen: growing during training, and another in evaluation.
+
+Nets that pool their last map globally have the same parameters at any size; others are refused.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.data.boxes import Box
+from cnnjax.data.crop import resize
+from cnnjax.errors import UserError
+from cnnjax.train.recipe import Progressive, Recipe
+
+Shape = tuple[int, int, int]
+
+
+def at(image_shape: Shape, side: int) -> Shape:
+    """The shape of images of that height, in proportion; as they are for 0."""
+    height, width, channels = image_shape
+    return (side, round(width * side / height), channels) if side else image_shape
+
+
+def stages(recipe: Recipe, steps: int) -> tuple[tuple[int, int], ...]:
+    """(side, the step before which it ends) for each size that a training goes through: equal
+    shares of its steps. Side 0: images as they are."""
+    if not isinstance(recipe.resolutions, Progressive):
+        return ((0, steps),)
+    sides = recipe.resolutions.sides
+    return tuple((side, round(steps * i / len(sides))) for i, side in enumerate(sides, 1))
+
+
+def seen(images: jax.Array, side: int) -> jax.Array:
+    """uint8 [B, H, W, C] at that height, resized as Pillow would; as they are for 0."""
+    height, width, _ = at(images.shape[1:], side)
+    if (height, width) == images.shape[1:3]:
+        return images
+    whole = Box(0, 0, *images.shape[1:3])
+    return jax.vmap(lambda image: resize(image, whole, (height, width)))(images)
+
+
+def check(net: Any, recipe: Recipe, image_shape: Shape) -> None:
+    """Refuse a net whose parameters depend on the size of images that are not of one size.
+
+    Raises:
+      UserError: naming the field and the first parameter that differs, or the layer that a size is
+        too small for.
+    """
+    wanted = {side: "resolutions" for side, _ in stages(recipe, 1)}
+    wanted |= {recipe.test_resolution: "test_resolution"}
+    own = None
+    for side, field in wanted.items():
+        if not side:
+            continue
+        own = own or _shapes(net, image_shape)
+        try:
+            new = _shapes(net, at(image_shape, side))
+        except UserError as e:
+            raise UserError(f"{field}: {e}") from None
+        for name in sorted({*own, *new}):
+            if own.get(name) != new.get(name):
+                raise UserError(
+                    f"{field}: {name} is {own.get(name)} on images of {image_shape[0]} pixels and "
+                    f"{new.get(name)} on {side}: use a net that pools its last map globally"
+                )
+
+
+def _shapes(net: Any, image_shape: Shape) -> dict[str, tuple[int, ...]]:
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    params = jax.eval_shape(net.init, jax.random.key(0), images)["params"]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(k, simple=True, separator="/"): x.shape for k, x in leaves}
