@@ -12,11 +12,13 @@ HEAD = ["net", "a step of", "on", "MACs a device", "weights, moments, images", "
         "sent a step"]  # fmt: skip
 
 
-def run_ahead(name: str, points: Sequence[Any], mode: str, scan: bool | None) -> int:
+def run_ahead(
+    name: str, points: Sequence[Any], mode: str, scan: bool | None, remat: bool = False
+) -> int:
     """Compile each net's training step for the target and print what it needs."""
     from cnnjax.train import ahead
 
-    devices = ahead.target(name, mode, scan)
+    devices = ahead.target(name, mode, scan, remat)
     rows = [HEAD]
     for run in _distinct(points):
         if not run.role == "replicate":

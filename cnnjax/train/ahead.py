@@ -43,7 +43,7 @@ class Needs:
         return None if self.held is None else self.held + self.temporary + self.code
 
 
-def target(name: str, mode: str, scan: bool | None = None) -> Devices:
+def target(name: str, mode: str, scan: bool | None = None, remat: bool = False) -> Devices:
     """Devices by name: `tpu:v5e:16x16`, a type and a topology of chips, or `cuda`, one GPU.
 
     Raises:
@@ -55,8 +55,8 @@ def target(name: str, mode: str, scan: bool | None = None) -> Devices:
     if platform == "cuda":
         if rest:
             raise UserError(f"compile_for: {name}: for GPUs one device is lowered: write cuda")
-        return dataclasses.replace(local(mode, 1, scan), target="cuda")
-    return Devices(Mesh(np.array(_topology(rest).devices), ("data",)), mode, scan)
+        return dataclasses.replace(local(mode, 1, scan, remat), target="cuda")
+    return Devices(Mesh(np.array(_topology(rest).devices), ("data",)), mode, scan, remat=remat)
 
 
 def needs(task: Task, examples: int, devices: Devices) -> Needs:

@@ -246,7 +246,7 @@ def local(
         raise UserError("devices: several processes use all of theirs: leave --devices out")
     if count is not None and not 1 <= count <= len(devices):
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
-    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks, remat)
+    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks, remat=remat)
 
 
 def check(recipe: Recipe, examples: int, devices: Devices) -> None:
