@@ -166,7 +166,8 @@ class Conductor:
             status = record.get("status") if begun else None
             if status in ("failed", "out_of_memory") and not record.get("may_pass"):
                 return self._kept(run, record)
-            if status == "stopped" and (self.stopping or self._steps(run) > attempt.steps):
+            further = status == "stopped" and self._steps(run) > attempt.steps
+            if self.stopping or further:
                 return None
             return self._again(run, record, status, why)
 

@@ -19,8 +19,11 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +126,18 @@ def options(values: flags.FlagValues, name: str) -> Any:
             if other != name and values[flag].present:
                 raise UserError(f"--{flag} is for --executor={other}, and it is {name}")
     return find(name).Options(**{field: values[flag].value for field, flag in own.items()})
+
+
+def command(folder: Any, *words: str) -> list[str]:
+    """The command of a worker process on the folder (`study.work`)."""
+    return [sys.executable, "-m", "cnnjax.study.work", *words, str(folder.path.resolve())]
+
+
+def variables() -> dict[str, str]:
+    """This process's environment, with which another finds this very copy of the package."""
+    here = str(Path(__file__).parents[3])
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def last_line(text: str, otherwise: str = "") -> str:

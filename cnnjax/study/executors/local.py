@@ -15,7 +15,6 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +23,15 @@ from typing import Any
 
 from cnnjax.errors import UserError
 from cnnjax.study import environment
-from cnnjax.study.executors import Executor, Places, Watch, last_line, option
+from cnnjax.study.executors import (
+    Executor,
+    Places,
+    Watch,
+    command,
+    last_line,
+    option,
+    variables,
+)
 from cnnjax.study.files import Refused
 from cnnjax.study.job import Job
 from cnnjax.study.launch import Launch, write_job
@@ -131,19 +138,14 @@ class Local(Executor):
 
     def _start(self, i: int) -> "_Process":
         count = len(self._workers)
-        words, variables = [], dict(os.environ)
+        words, around = [], variables()
         if self._gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = self._gpus[i % len(self._gpus)]
+            around["CUDA_VISIBLE_DEVICES"] = self._gpus[i % len(self._gpus)]
             if count > len(self._gpus):
-                variables.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+                around.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         else:
             words = ["--cores=" + ",".join(map(str, share(self._cores, i, count)))]
-        return _Process(command(self._folder, *words), variables)
-
-
-def command(folder: Folder, *words: str) -> list[str]:
-    """The command of a worker process on the folder."""
-    return [sys.executable, "-m", "cnnjax.study.work", *words, str(folder.path.resolve())]
+        return _Process(command(self._folder, *words), around)
 
 
 def share(cores: Sequence[int], i: int, count: int) -> list[int]:
@@ -176,10 +178,7 @@ def _suited(ready: Sequence[Job], known: set[Any], others: set[Any]) -> Job:
 class _Process:
     """A worker process: keys go in a line each, events come out as JSON, a line each."""
 
-    def __init__(self, words: Sequence[str], variables: dict[str, str]):
-        # This very copy of the package, wherever the process finds others.
-        here = str(Path(__file__).parents[3])
-        paths = [here, *filter(None, [variables.get("PYTHONPATH")])]
+    def __init__(self, words: Sequence[str], environment: dict[str, str]):
         self._said, path = tempfile.mkstemp()
         os.unlink(path)  # Gone with us, however we end.
         self.process = subprocess.Popen(
@@ -187,7 +186,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            env=variables | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=environment,
             start_new_session=True,  # Ctrl-C is the parent's to hear.
         )
         self.out = self.process.stdout
