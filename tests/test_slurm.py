@@ -92,7 +92,7 @@ def test_nothing_listens_but_on_loopback(slurm):
 
 def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, tmp_path):
     said = ended(start(slurm, command))
-    assert "2 runs, 32 at a time" in said
+    assert "2 runs, 2 at a time" in said
     assert table(tmp_path) == whole(command, tmp_path)
     assert {record["hardware"]["executor"] for record in records(tmp_path)} == {"slurm"}
     before = jobs(tmp_path)

@@ -35,7 +35,8 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
 
 def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     """What is still to be done, how long it takes, and what it could show."""
-    points, at_once = conductor.points, conductor.executor.places.runs
+    points, places = conductor.points, conductor.executor.places
+    at_once = min(len(predicted), places.runs)
     first, about = points[0], duration(together(predicted.values(), at_once) or 1)
     about += f", {at_once} at a time" if at_once > 1 else ""
     if not first.trains:

@@ -44,7 +44,7 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
     total = len(predicted)
     if total:
         runs = "1 run" if total == 1 else f"{total} runs"
-        at_once = conductor.executor.places.runs
+        at_once = min(total, conductor.executor.places.runs)
         about = duration(together(predicted.values(), at_once))
         by = f", {at_once} at a time" if at_once > 1 else ""
         print(f"{runs}{by}, about {about} · {page} (renewed after every run)", flush=True)

@@ -9,7 +9,6 @@ from cnnjax import values
 from cnnjax.errors import UserError
 from cnnjax.extension import load_module
 from cnnjax.study import files
-from cnnjax.study.files import Unreadable
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
 from cnnjax.values import value
@@ -85,7 +84,7 @@ def read_job(folder: Folder, key: str) -> tuple[Job, Launch]:
             if name not in sys.modules:
                 load_module(file, name) if file else importlib.import_module(name)
         job, launch = values.from_json(told.get("job")), values.from_json(told.get("launch"))
-    except (OSError, Unreadable, ImportError) as e:
+    except (OSError, ValueError, TypeError, ImportError) as e:
         raise UserError(f"{path} can't be read ({files.short(e)})") from None
     if not isinstance(job, Job) or not isinstance(launch, Launch) or job.key != key:
         raise UserError(f"{path} is not the job of run {key}: was it made by another version?")
