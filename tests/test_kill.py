@@ -1,5 +1,6 @@
 """Killed at random moments, a study ends as if it had not been; asked to stop, it saves first."""
 
+import contextlib
 import csv
 import os
 import random
@@ -15,6 +16,7 @@ from tests.tiny import write_dataset
 
 ROOT = Path(__file__).parent.parent
 TIMINGS = {"train_seconds"}
+KILLS = int(os.environ.get("CNNJAX_KILLS", "25"))
 pytestmark = pytest.mark.slow
 
 
@@ -49,6 +51,81 @@ def test_a_study_killed_three_times_ends_as_an_undisturbed_one(tmp_path):
     done = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert table(tmp_path / "killed") == table(tmp_path / "whole")
+
+
+def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
+    """Parent and workers, at random moments, with files damaged in between (CNNJAX_KILLS times)."""
+    seed = time.time_ns()
+    print("seed", seed)  # Shown where the test fails.
+    chance, killed = random.Random(seed), tmp_path / "killed"
+    two = ["--executor=local", "--local.workers=2", "--epochs=500", "--seeds=3", "--retries=1000"]
+    whole, words = ([*command(tmp_path, r), *two] for r in (tmp_path / "whole", killed))
+    subprocess.run(whole, cwd=ROOT, check=True, capture_output=True)
+    runs, launches = killed / "width" / "runs", 0
+    with (tmp_path / "said").open("w+") as said, contextlib.ExitStack() as ends:
+
+        def launch():
+            running = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=said)
+            ends.callback(running.kill)
+            return running
+
+        running = launch()
+        for _ in range(KILLS):
+            time.sleep(chance.uniform(0.5, 5))
+            if running.poll() is None:
+                victim = chance.choice([running.pid, *children(running.pid)])
+                with contextlib.suppress(ProcessLookupError):  # It ended by itself just now.
+                    os.kill(victim, signal.SIGKILL)
+            time.sleep(0.1)
+            damage(runs, chance)
+            if running.poll() is not None:
+                launches += 1
+                running = launch()
+        running.wait()
+        said.seek(0)
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, said.read() + done.stdout + done.stderr
+    assert launches, "the parent was never a victim"
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert table(killed) == table(tmp_path / "whole")
+    assert {row["status"] for row in table(killed)} == {"done"}
+    stamps = {path: path.stat().st_mtime_ns for path in runs.glob("*/record.json")}
+    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert "nothing left to train" in again.stdout
+    assert stamps == {path: path.stat().st_mtime_ns for path in runs.glob("*/record.json")}
+
+
+def children(pid):
+    """The processes that have this one as their parent."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # Gone since.
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def damage(runs, chance):
+    """What a crash or a bad disk may leave: a record, a line or a checkpoint that is not whole."""
+    saved = [p.parent for p in runs.glob("*/checkpoint/**/manifest.json")]
+    kinds = {
+        "record": list(runs.glob("*/record.json")),
+        "curve": list(runs.glob("*/curve.jsonl")),
+        "checkpoint": [p for folder in saved for p in folder.rglob("*") if p.is_file()],
+    }
+    kind = chance.choice(sorted(kinds))
+    with contextlib.suppress(OSError, IndexError):  # Replaced or removed since, or none there.
+        path = chance.choice(kinds[kind])
+        content = path.read_bytes()
+        if kind == "curve":
+            with path.open("ab") as file:
+                file.write(content[: len(content.partition(b"\n")[0]) // 2])
+        elif kind == "record" or chance.random() < 0.5:
+            os.truncate(path, len(content) // 2)
+        else:
+            with path.open("r+b") as file:
+                file.seek(len(content) // 2)
+                file.write(bytes([content[len(content) // 2] ^ 1]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
