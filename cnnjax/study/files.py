@@ -140,9 +140,12 @@ def refusal(e: BaseException, path: Path) -> Refused | None:
     for x in chain:
         if isinstance(x, Refused):
             return x
+        where = str(getattr(x, "filename", None) or x)
         for number in (*_FULL, *_GONE):
-            met = isinstance(x, OSError) and x.errno == number
-            if met or (os.strerror(number) in str(x) and str(path) in str(x)):
+            ours = str(path) in where
+            if isinstance(x, OSError) and x.errno == number and (ours or number in _FULL):
+                return _refused(number, Path(x.filename or path))
+            if ours and os.strerror(number) in where:
                 return _refused(number, path)
     return None
 
