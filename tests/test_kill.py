@@ -1,40 +1,19 @@
 """Killed at random moments, a study ends as if it had not been; asked to stop, it saves first."""
 
 import contextlib
-import csv
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.tiny import write_dataset
+from tests.studies import ROOT, children, command, curves, ended, start, table, until
 
-ROOT = Path(__file__).parent.parent
-TIMINGS = {"train_seconds"}
 KILLS = int(os.environ.get("CNNJAX_KILLS", "25"))
+TWO = ("--executor=local", "--local.workers=2")
 pytestmark = pytest.mark.slow
-
-
-def command(tmp_path, results):
-    data = write_dataset(tmp_path / "tiny.npz", side=16)
-    return [sys.executable, "launch.py", "--experiment=width", f"--dataset={data}",
-            f"--results={results}", "--widths=1,2", "--seeds=2", "--learning_rates=0.03,0.1",
-            "--epochs=150", "--batch_size=16"]  # fmt: skip
-
-
-def table(results):
-    rows = csv.DictReader((results / "width" / "table.csv").read_text().splitlines())
-    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
-
-
-def start(words):
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True)  # fmt: skip
 
 
 def test_a_study_killed_three_times_ends_as_an_undisturbed_one(tmp_path):
@@ -58,8 +37,8 @@ def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
     seed = time.time_ns()
     print("seed", seed)  # Shown where the test fails.
     chance, killed = random.Random(seed), tmp_path / "killed"
-    two = ["--executor=local", "--local.workers=2", "--epochs=500", "--seeds=3", "--retries=1000"]
-    whole, words = ([*command(tmp_path, r), *two] for r in (tmp_path / "whole", killed))
+    flags = (*TWO, "--epochs=500", "--seeds=3", "--retries=1000")
+    whole, words = (command(tmp_path, r, *flags) for r in (tmp_path / "whole", killed))
     subprocess.run(whole, cwd=ROOT, check=True, capture_output=True)
     runs, launches = killed / "width" / "runs", 0
     with (tmp_path / "said").open("w+") as said, contextlib.ExitStack() as ends:
@@ -95,16 +74,6 @@ def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
     assert stamps == {path: path.stat().st_mtime_ns for path in runs.glob("*/record.json")}
 
 
-def children(pid):
-    """The processes that have this one as their parent."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # Gone since.
-            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(path.parent.name))
-    return found
-
-
 def damage(runs, chance):
     """What a crash or a bad disk may leave: a record, a line or a checkpoint that is not whole."""
     saved = [p.parent for p in runs.glob("*/checkpoint/**/manifest.json")]
@@ -128,24 +97,16 @@ def damage(runs, chance):
                 file.write(bytes([content[len(content) // 2] ^ 1]))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_saves_says_so_and_goes_on(tmp_path, number):
-    words = [*command(tmp_path, tmp_path / "results"), "--epochs=4000", "--widths=1", "--seeds=1"]
-    running = start([*words, "--learning_rate=0.1"])
-    for line in running.stdout:
-        if "about" in line:
-            break
-    deadline = time.monotonic() + 60
-    curve = None
-    while curve is None and time.monotonic() < deadline:
-        time.sleep(0.2)
-        curve = next((tmp_path / "results").rglob("curve.jsonl"), None)
-        curve = curve if curve and curve.stat().st_size else None
+@pytest.mark.parametrize("flags", [("--learning_rate=0.1",), ("--learning_rate=0.1", *TWO)],
+                         ids=["inline", "local"])  # fmt: skip
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_it_saves_says_so_and_goes_on(tmp_path, number, flags):
+    results = tmp_path / "results"
+    running = start(command(tmp_path, results, "--epochs=4000", "--widths=1", *flags))
+    wanted = 2 if "--executor=local" in flags else 1
+    until(lambda: len(curves(results)) == wanted)
     os.kill(running.pid, number)
-    said, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, said
+    said = ended(running, 130, seconds=60)
     assert "the same command goes on from here" in said
-    assert "Traceback" not in said
-    rows = table(tmp_path / "results")
-    assert [row["status"] for row in rows] == ["stopped"]
-    assert next((tmp_path / "results").rglob("checkpoint/manifest.json"))
+    assert [row["status"] for row in table(results)] == ["stopped"] * wanted
+    assert len(list(results.rglob("checkpoint/**/manifest.json"))) >= wanted

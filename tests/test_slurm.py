@@ -1,63 +1,33 @@
 """A study on a real Slurm of two virtual nodes: whatever happens to its jobs, it ends the same."""
 
 import contextlib
-import csv
 import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
+from tests import studies
 from tests.slurm_cluster import cluster, missing
-from tests.tiny import write_dataset
+from tests.studies import ROOT, curves, ended, table, until
 
-ROOT = Path(__file__).parent.parent
-TIMINGS = {"train_seconds"}
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing() or "")]
 
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory):
-    # A short path, since that of a socket must be short.
     with cluster(tmp_path_factory.mktemp("slurm")) as found:
         yield found
 
 
 @pytest.fixture
 def command(tmp_path):
-    data = write_dataset(tmp_path / "tiny.npz", side=16)
-    return [sys.executable, "launch.py", "--experiment=width", f"--dataset={data}",
-            f"--results={tmp_path}", "--widths=1", "--seeds=2", "--learning_rate=0.1",
-            "--epochs=20", "--batch_size=16"]  # fmt: skip
+    return studies.command(tmp_path, tmp_path, "--widths=1", "--learning_rate=0.1", "--epochs=20")
 
 
 def start(slurm, words):
-    return subprocess.Popen([*words, "--executor=slurm"], cwd=ROOT, env=slurm.variables, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-
-
-def ended(running, status=0):
-    said, _ = running.communicate(timeout=180)
-    assert running.returncode == status, said
-    assert "Traceback" not in said
-    return said
-
-
-def until(holds, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
-    return found
-
-
-def table(folder):
-    rows = csv.DictReader((folder / "width" / "table.csv").read_text().splitlines())
-    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
+    return studies.start([*words, "--executor=slurm"], env=slurm.variables)
 
 
 def records(folder):
@@ -70,10 +40,9 @@ def jobs(folder):
         return json.loads((folder / "width" / "slurm" / "jobs.json").read_text())
 
 
-def curve(folder):
-    """The run that has a curve by now."""
-    paths = (folder / "width").glob("runs/*/curve.jsonl")
-    return next((path.parent.name for path in paths if path.stat().st_size), None)
+def begun(folder):
+    """The key of a run that has a curve by now."""
+    return until(lambda: next(iter(curves(folder)), None))
 
 
 def whole(command, tmp_path):
@@ -104,7 +73,7 @@ def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, tmp_
 def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, command, tmp_path):
     words = [*command, "--epochs=300"]
     first = start(slurm, words)
-    until(lambda: curve(tmp_path))
+    begun(tmp_path)
     first.kill()
     first.communicate()
     queued = jobs(tmp_path)
@@ -116,7 +85,7 @@ def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, comm
 def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, tmp_path):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
-    key = until(lambda: curve(tmp_path))
+    key = begun(tmp_path)
     job = jobs(tmp_path)[key]
     slurm.call("scontrol", "requeue", job)
     until(lambda: slurm.queue().get(job) == "PENDING")
@@ -131,7 +100,7 @@ def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, tmp_path)
 def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(slurm, command, tmp_path):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
-    key = until(lambda: curve(tmp_path))
+    key = begun(tmp_path)
     job = jobs(tmp_path)[key]
     slurm.call("scancel", "--batch", "--signal=USR1", job)  # As Slurm does.
     ended(running)
@@ -142,7 +111,7 @@ def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(slurm, comma
 def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, tmp_path):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
-    key = until(lambda: curve(tmp_path))
+    key = begun(tmp_path)
     slurm.call("scancel", "--batch", "--signal=KILL", jobs(tmp_path)[key])
     ended(running)
     (record,) = records(tmp_path)
@@ -152,7 +121,7 @@ def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, tmp
 
 def test_asked_to_stop_jobs_save_and_leave_the_queue(slurm, command, tmp_path):
     running = start(slurm, [*command, "--epochs=4000", "--seeds=3"])
-    until(lambda: curve(tmp_path))
+    begun(tmp_path)
     others = slurm.call("sbatch", "--parsable", "--wrap=sleep 60").strip()
     os.kill(running.pid, signal.SIGINT)
     assert "the same command goes on from here" in ended(running, 130)
