@@ -65,7 +65,7 @@ def test_asked_twice_it_leaves_at_once(tmp_path):
 
 def test_two_launches_share_the_runs_and_a_study_grows_while_it_runs(tmp_path):
     """The second asks for more seeds and another width while the first is at work."""
-    few = command(tmp_path, tmp_path, "--learning_rate=0.1", "--epochs=400")
+    few = command(tmp_path, tmp_path, "--learning_rate=0.1")
     many = [*few, "--seeds=3", "--widths=1,2,3"]
     first = start(few)
     until(lambda: curves(tmp_path))
