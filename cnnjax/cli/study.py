@@ -77,10 +77,12 @@ def _conductor(
     from cnnjax.train.devices import local
 
     v = found.values
-    where = local(v.parallel, v.devices, v.scan)
+    inline = v.executor == "inline"
+    # What devices other processes have is theirs to say; what fits none is said here.
+    where = local(v.parallel, v.devices if inline else 1, v.scan)
     for point in points:
         point.run.check_devices(where)
-        if not point.trains and v.executor != "inline":
+        if not point.trains and not inline:
             raise UserError(
                 f"--executor={v.executor} is for trainings: {found.name} measures this machine, "
                 "one net at a time"

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     asked = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: asked.set())
-    if given.cores:
+    if given.cores and hasattr(os, "sched_setaffinity"):
         # Before JAX starts, which makes a thread for each core that it sees.
         os.sched_setaffinity(0, {int(core) for core in given.cores.split(",")})
     keys = iter(given.keys) if given.keys else _lines(asked)
