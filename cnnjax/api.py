@@ -12,8 +12,8 @@ from cnnjax import compute, data, nets
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.study.execute import model_of
 from cnnjax.study.pretraining import seen_as
+from cnnjax.study.worker import model_of
 from cnnjax.train import devices as placement
 from cnnjax.train.loop import Hooks, train
 from cnnjax.train.model import Model, load_model, predict_logits, save_model

@@ -10,8 +10,9 @@ from types import ModuleType
 from cnnjax.errors import UserError
 
 
-def load_module(where: str) -> ModuleType:
-    """The module at `package.module` or `path/to/file.py`, imported once.
+def load_module(where: str, name: str | None = None) -> ModuleType:
+    """The module at `package.module` or `path/to/file.py`, imported once; a file under `name` where
+    another process knows its types by that.
 
     Raises:
       UserError: there is no such module or file, or it can't be imported (the reason in one line).
@@ -26,7 +27,7 @@ def load_module(where: str) -> ModuleType:
             return loaded
         # A taken name gets a digest that stays: types are known by their module's name.
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        name = f"{path.stem}_{digest}" if path.stem in sys.modules else path.stem
+        name = name or (f"{path.stem}_{digest}" if path.stem in sys.modules else path.stem)
         if name in sys.modules:
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, path)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from cnnjax.data import Dataset, load
 from cnnjax.report import write
 from cnnjax.study.artifacts import INSPECTION, Look, read_inspection, write_inspection
-from cnnjax.study.execute import Executor
 from cnnjax.study.inspect import coarse
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
+from cnnjax.study.worker import Worker
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
 from tests import synthetic_results as synthetic
@@ -31,7 +31,7 @@ def looked(tmp_path_factory):
     folder = Folder(path / "results")
     folder.create({"experiment": "train", "question": "?", "axes": []})
     assert load(run.dataset)
-    record = Executor(folder, local(count=1), "train", inspect=True).execute(run)
+    record = Worker(folder, local(count=1), "train", inspect=True).execute(run)
     assert record["status"] == "done", record["error"]
     return folder, run.key
 

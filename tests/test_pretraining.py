@@ -15,10 +15,10 @@ from cnnjax.cli.main import main
 from cnnjax.data import Dataset, load
 from cnnjax.errors import UserError
 from cnnjax.study import pretraining
-from cnnjax.study.execute import Executor
 from cnnjax.study.pretraining import Pretraining
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
+from cnnjax.study.worker import Worker
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
@@ -37,17 +37,17 @@ def home(tmp_path_factory):
     run = Run(small_net(5), Dataset(write_dataset(path / "five.npz", classes=2)), RECIPE)
     folder = Folder(path / "results" / "train")
     folder.create({"experiment": "train", "question": "?", "axes": []})
-    record = Executor(folder, local(count=1), "train").execute(run)
+    record = Worker(folder, local(count=1), "train").execute(run)
     assert record["status"] == "done", record["error"]
     (path / "weights").symlink_to(folder.run_dir(run.key))
     return path
 
 
 @pytest.fixture
-def executor(tmp_path):
+def worker(tmp_path):
     folder = Folder(tmp_path / "results" / "tiny")
     folder.create({"experiment": "tiny", "question": "?", "axes": []})
-    return Executor(folder, local(count=1), "tiny", inspect=True)
+    return Worker(folder, local(count=1), "tiny", inspect=True)
 
 
 def started(home, **recipe):
@@ -89,10 +89,10 @@ def test_a_points_own_rates_stand_in_place_of_the_studys():
 # What a training from weights is
 
 
-def test_a_run_from_weights_starts_there_and_says_so(home, executor):
+def test_a_run_from_weights_starts_there_and_says_so(home, worker):
     still = {"learning_rate": 0.0, "weight_decay": 0.0}
     run = started(home, frozen_norms=True, **still)
-    record = executor.execute(run)
+    record = worker.execute(run)
     assert record["status"] == "done", record["error"]
     own = json.loads((home / "weights" / "record.json").read_text())
     assert record["pretraining"]["source"] == str(home / "weights")
@@ -100,7 +100,7 @@ def test_a_run_from_weights_starts_there_and_says_so(home, executor):
     assert record["pretraining"]["reinit"] == ["head"]
     assert any("head" in note for note in record["pretraining"]["notes"])
     assert record["measures"]["pretrain_macs"]["value"] == own["measures"]["train_macs"]["value"]
-    before, after = cnnjax.load(home / "weights"), cnnjax.load(executor.folder.run_dir(run.key))
+    before, after = cnnjax.load(home / "weights"), cnnjax.load(worker.folder.run_dir(run.key))
     for scope in ("stem", "stage1", "stage2"):
         for tree in ("params", "batch_stats"):
             pair = (x.variables[tree][scope] for x in (before, after))
@@ -108,39 +108,39 @@ def test_a_run_from_weights_starts_there_and_says_so(home, executor):
                 np.testing.assert_array_equal(a, b)
     assert after.variables["params"]["head"]["logits"]["bias"].shape == (3,)
     assert (after.model.mean, after.model.std) == (before.model.mean, before.model.std)
-    rows = executor.folder.read_curve(run.key)
+    rows = worker.folder.read_curve(run.key)
     step = training_macs(run.net, run.recipe, SHAPE, 48, 1)
     assert [row["train_macs"] for row in rows] == [3 * step, 6 * step]
     assert record["measures"]["train_macs"]["value"] == 6 * step
-    seeds = [executor.execute(run.at(0.0, seed)) for seed in (1,)]
+    seeds = [worker.execute(run.at(0.0, seed)) for seed in (1,)]
     assert seeds[0]["key"] != record["key"]
-    other = cnnjax.load(executor.folder.run_dir(seeds[0]["key"])).variables["params"]
+    other = cnnjax.load(worker.folder.run_dir(seeds[0]["key"])).variables["params"]
     drawn = [v["head"]["logits"]["kernel"] for v in (after.variables["params"], other)]
     assert np.abs(drawn[0] - drawn[1]).max() > 0  # Each seed draws its head.
 
 
-def test_a_probe_is_recorded_as_a_run_of_the_whole_net(home, executor):
+def test_a_probe_is_recorded_as_a_run_of_the_whole_net(home, worker):
     run = started(home, tune="probe", learning_rate=0.5)
-    record = executor.execute(run)
+    record = worker.execute(run)
     assert record["status"] == "done", record["error"]
     assert record["measures"]["train_macs"]["value"] == training_macs(
         run.net, run.recipe, SHAPE, 48
     )
-    again = cnnjax.load(executor.folder.run_dir(run.key))
+    again = cnnjax.load(worker.folder.run_dir(run.key))
     test = load(run.dataset).test
-    saved = executor.folder.read_predictions(run.key)
+    saved = worker.folder.read_predictions(run.key)
     exp = np.exp(saved["logits"] - saved["logits"].max(-1, keepdims=True))
     np.testing.assert_allclose(
         again.predict(test.images), exp / exp.sum(-1, keepdims=True), rtol=1e-4, atol=1e-6
     )
     assert record["metrics"]["test_accuracy"] == np.mean(saved["logits"].argmax(-1) == test.labels)
-    assert (executor.folder.run_dir(run.key) / "artifacts" / "inspection.json").exists()
+    assert (worker.folder.run_dir(run.key) / "artifacts" / "inspection.json").exists()
 
 
-def test_weights_that_changed_since_the_plan_fail_the_run(home, executor):
+def test_weights_that_changed_since_the_plan_fail_the_run(home, worker):
     run = started(home)
     changed = dataclasses.replace(run, pretrained=dataclasses.replace(run.pretrained, digest="0"))
-    record = executor.execute(changed)
+    record = worker.execute(changed)
     assert record["status"] == "failed"
     assert "has changed since the study was planned: start it again" in record["error"]
 

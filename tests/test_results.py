@@ -184,6 +184,7 @@ def test_a_record_that_cant_be_read_is_set_aside_not_lost(folder):
 @given(rows=st.lists(st.floats(0, 1), min_size=1, max_size=6), cut=st.integers(0, 200))
 def test_a_curve_survives_a_kill_at_any_byte(tmp_path_factory, rows, cut):
     folder = Folder(tmp_path_factory.mktemp("curve"))
+    (folder.path / "runs").mkdir()
     whole = [{"epoch": i + 1, "val_accuracy": v} for i, v in enumerate(rows)]
     for row in whole:
         folder.append_curve(KEY, row)

@@ -1,4 +1,4 @@
-"""Measuring nets: fair times within a budget, and probes that an executor carries out."""
+"""Measuring nets: fair times within a budget, and probes that a worker carries out."""
 
 import dataclasses
 import io
@@ -13,11 +13,12 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from cnnjax.errors import UserError
 from cnnjax.study.conduct import Conductor, new_plan
-from cnnjax.study.execute import Executor, Stopped
+from cnnjax.study.executors.inline import Inline
 from cnnjax.study.plan import Head, Point, describe
 from cnnjax.study.probe import Probe
 from cnnjax.study.progress import Progress
 from cnnjax.study.results import Folder
+from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train import clock, speed
 from cnnjax.train.clock import LEAST, MOST, Clock
 from cnnjax.train.devices import local
@@ -207,46 +208,46 @@ class Fake:
 
 
 @pytest.fixture
-def executor(tmp_path):
+def worker(tmp_path):
     folder = Folder(tmp_path / "results" / "tiny")
     folder.create(Head("tiny", "How fast?").json(["input"]))
-    return Executor(folder, local(count=1), "tiny")
+    return Worker(folder, local(count=1), "tiny")
 
 
 PROBE = Probe(small_net(), SHAPE, Fake(), "here", label="small", axes=(("input", "8×8×1"),))
 
 
-def test_a_probes_record_holds_what_was_measured_with_units_and_no_accuracy(executor):
-    record = executor.execute(PROBE)
+def test_a_probes_record_holds_what_was_measured_with_units_and_no_accuracy(worker):
+    record = worker.execute(PROBE)
     assert (record["status"], record["role"], record["dataset"]) == ("done", "probe", "")
     assert record["measured"] == ["latency_ms", "speed_up"]
     assert record["measures"]["speed_up"] == {"value": 1.5, "unit": "times"}
     assert record["measures"]["macs"]["value"] > 0
     assert record["metrics"] == {} and record["notes"] == ["as good as it gets"]
     assert record["config"]["instrument"]["type"] == "tests.test_speed:Fake"
-    assert executor.finished(PROBE)["measured"] == record["measured"]
+    assert finished(worker.folder, PROBE)["measured"] == record["measured"]
     assert PROBE.result(record) == "2.0 ms"
-    read = executor.folder.load().records[PROBE.key]
+    read = worker.folder.load().records[PROBE.key]
     assert read.measured == ("latency_ms", "speed_up") and read.notes == ("as good as it gets",)
 
 
-def test_what_was_measured_before_a_failure_stays(executor):
+def test_what_was_measured_before_a_failure_stays(worker):
     broken = dataclasses.replace(PROBE, instrument=Fake("RESOURCE_EXHAUSTED: too much"))
-    record = executor.execute(broken)
+    record = worker.execute(broken)
     assert record["status"] == "out_of_memory"
     assert record["error"] == "out of memory with batch_size 4; try --batch_size=2"
     assert record["measures"]["latency_ms"]["value"] == 2.0
-    assert executor.finished(broken) is None
+    assert finished(worker.folder, broken) is None
     failed = dataclasses.replace(PROBE, instrument=Fake("no such thing"))
-    assert executor.execute(failed)["status"] == "failed"
+    assert worker.execute(failed)["status"] == "failed"
 
 
-def test_a_stopped_probe_is_measured_anew(executor):
+def test_a_stopped_probe_is_measured_anew(worker):
     with pytest.raises(Stopped):
-        dataclasses.replace(executor, stop=lambda: True).execute(PROBE)
-    assert executor.folder.read_record(PROBE.key)["status"] == "stopped"
-    assert executor.finished(PROBE) is None
-    assert executor.execute(PROBE)["status"] == "done"
+        dataclasses.replace(worker, stop=lambda: True).execute(PROBE)
+    assert worker.folder.read_record(PROBE.key)["status"] == "stopped"
+    assert finished(worker.folder, PROBE) is None
+    assert worker.execute(PROBE)["status"] == "done"
 
 
 def test_a_probes_key_is_of_the_measurement_and_its_place():
@@ -258,19 +259,19 @@ def test_a_probes_key_is_of_the_measurement_and_its_place():
     assert PROBE.rates((0.1, 0.2)) == ()
 
 
-def test_a_study_of_probes_is_conducted_like_any_other(executor):
+def test_a_study_of_probes_is_conducted_like_any_other(worker):
     other = dataclasses.replace(PROBE, instrument=Fake("broken"), label="other")
     points = [Point(PROBE, (), 2), Point(other, (), 2)]
     reports = []
 
     def conductor():
         plan = new_plan("python launch.py", {}, False)
-        return Conductor(executor, points, plan, lambda: reports.append(1))
+        return Conductor(worker.folder, Inline(worker), points, plan, lambda: reports.append(1))
 
     first = conductor()
     said = io.StringIO()
     assert len(first.waiting()) == 4
-    assert all(seconds < 60 for seconds in first.predicted(1).values())
+    assert all(seconds < 60 for seconds in first.predicted().values())
     first.conduct(Progress({}, 4, stream=said))
     first.write_plan()
     assert len(reports) == 4
@@ -280,7 +281,7 @@ def test_a_study_of_probes_is_conducted_like_any_other(executor):
     described = describe(points[0], *first.chosen(points[0]))
     assert described["runs"] == [PROBE.key, PROBE.at(None, 1).key]
     assert described["learning_rate"] is None and described["tune"] == []
-    assert executor.folder.load().plan.points[0].runs == tuple(described["runs"])
+    assert worker.folder.load().plan.points[0].runs == tuple(described["runs"])
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():

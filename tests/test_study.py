@@ -10,12 +10,14 @@ import pytest
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
-from cnnjax.study import budget, execute, progress
+from cnnjax.study import budget, progress
+from cnnjax.study import worker as worker_module
 from cnnjax.study.conduct import Conductor, new_plan
-from cnnjax.study.execute import Executor, Stopped
+from cnnjax.study.executors.inline import Inline
 from cnnjax.study.plan import Head, Point, describe
 from cnnjax.study.results import Folder
 from cnnjax.study.run import TUNING_SEED, Run, difference
+from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
 from tests.tiny import small_net, write_dataset
@@ -31,10 +33,10 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def executor(tmp_path):
+def worker(tmp_path):
     folder = Folder(tmp_path / "results" / "tiny")
     folder.create(HEAD.json(["kernel"]))
-    return Executor(folder, local(count=1), "tiny")
+    return Worker(folder, local(count=1), "tiny")
 
 
 def test_the_key_is_of_the_training_alone(run):
@@ -86,9 +88,9 @@ def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
     assert describe(point, None, [])["runs"] == []
 
 
-def test_a_run_leaves_everything_that_the_contract_names(run, executor):
-    record = executor.execute(run)
-    folder = executor.folder.run_dir(run.key)
+def test_a_run_leaves_everything_that_the_contract_names(run, worker):
+    record = worker.execute(run)
+    folder = worker.folder.run_dir(run.key)
     assert record["status"] == "done"
     assert {"params", "macs", "activations", "receptive_field", "train_macs"} <= set(
         record["measures"]
@@ -97,7 +99,7 @@ def test_a_run_leaves_everything_that_the_contract_names(run, executor):
     assert record["config"]["recipe"]["epochs"] == 2
     rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
-    saved = executor.folder.read_predictions(run.key)
+    saved = worker.folder.read_predictions(run.key)
     assert saved["logits"].shape == (20, 3)
     right = (saved["logits"].argmax(-1) == saved["label"]).mean()
     assert record["metrics"]["test_accuracy"] == pytest.approx(right)
@@ -110,23 +112,23 @@ def test_a_run_leaves_everything_that_the_contract_names(run, executor):
     assert record["measures"]["train_macs"]["value"] == expected
 
 
-def test_a_tuning_run_never_reads_test(run, executor, monkeypatch):
+def test_a_tuning_run_never_reads_test(run, worker, monkeypatch):
     seen = []
-    real = execute.evaluate
-    monkeypatch.setattr(execute, "evaluate", lambda *a: seen.append(a[-1]) or real(*a))
-    record = executor.execute(run.at(0.1, TUNING_SEED, test=False))
+    real = worker_module.evaluate
+    monkeypatch.setattr(worker_module, "evaluate", lambda *a: seen.append(a[-1]) or real(*a))
+    record = worker.execute(run.at(0.1, TUNING_SEED, test=False))
     assert seen == ["train", "val"]
     assert "test_accuracy" not in record["metrics"]
-    assert executor.folder.read_predictions(record["key"]) == {}
+    assert worker.folder.read_predictions(record["key"]) == {}
 
 
-def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, executor, monkeypatch):
+def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, worker, monkeypatch):
     def fail(error):
         def broken(*args, **kwargs):
             raise error
 
-        monkeypatch.setattr(execute, "train", broken)
-        return executor.execute(run)
+        monkeypatch.setattr(worker_module, "train", broken)
+        return worker.execute(run)
 
     record = fail(RuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 5 bytes"))
     assert record["status"] == "out_of_memory"
@@ -134,35 +136,35 @@ def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, executor, 
     record = fail(ZeroDivisionError("by nothing\nat all"))
     assert record["status"] == "failed"
     assert record["error"].startswith("ZeroDivisionError: by nothing (see ")
-    assert "Traceback" in (executor.folder.run_dir(run.key) / "error.txt").read_text()
-    assert executor.finished(run) is None  # It is tried again.
+    assert "Traceback" in (worker.folder.run_dir(run.key) / "error.txt").read_text()
+    assert finished(worker.folder, run) is None  # It is tried again.
     monkeypatch.undo()
-    assert executor.execute(run)["status"] == "done"
-    assert executor.finished(run)["status"] == "done"
+    assert worker.execute(run)["status"] == "done"
+    assert finished(worker.folder, run)["status"] == "done"
 
 
-def test_a_diverged_run_is_recorded_and_not_tried_again(run, executor):
+def test_a_diverged_run_is_recorded_and_not_tried_again(run, worker):
     wild = run.at(1e3, 0)
     wild = dataclasses.replace(
         wild, recipe=dataclasses.replace(wild.recipe, epochs=60, weight_decay=10.0)
     )
-    record = executor.execute(wild)
+    record = worker.execute(wild)
     assert record["status"] == "diverged"
     assert "not finite" in record["error"]
-    assert executor.finished(wild)["status"] == "diverged"
+    assert finished(worker.folder, wild)["status"] == "diverged"
 
 
-def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, executor, tmp_path):
-    whole = executor.execute(run)
-    curve = executor.folder.read_curve(run.key)
+def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, worker, tmp_path):
+    whole = worker.execute(run)
+    curve = worker.folder.read_curve(run.key)
     other = Folder(tmp_path / "other")
     other.create(HEAD.json(["kernel"]))
-    stopping = dataclasses.replace(executor, folder=other, stop=lambda: True)
+    stopping = dataclasses.replace(worker, folder=other, stop=lambda: True)
     with pytest.raises(Stopped):
         stopping.execute(run)
     assert other.read_record(run.key)["status"] == "stopped"
     other.append_curve(run.key, {"epoch": 2, "val_accuracy": 0.0})  # Of a lost epoch.
-    again = dataclasses.replace(executor, folder=other).execute(run)
+    again = dataclasses.replace(worker, folder=other).execute(run)
     assert again["metrics"] == whole["metrics"]
 
     def clean(rows):
@@ -171,24 +173,24 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, executor, tmp
     assert clean(other.read_curve(run.key)) == clean(curve)
 
 
-def test_a_record_of_another_configuration_is_an_error_that_names_the_field(run, executor):
-    executor.execute(run)
-    record = executor.folder.read_record(run.key)
+def test_a_record_of_another_configuration_is_an_error_that_names_the_field(run, worker):
+    worker.execute(run)
+    record = worker.folder.read_record(run.key)
     record["config"]["recipe"]["label_smoothing"] = 0.3
-    executor.folder.write_record(run.key, record)
+    worker.folder.write_record(run.key, record)
     with pytest.raises(UserError, match=r"recipe\.label_smoothing: 0\.3 → 0\.0"):
-        executor.finished(run)
+        finished(worker.folder, run)
 
 
-def test_a_study_tunes_replicates_and_trains_nothing_twice(run, executor):
+def test_a_study_tunes_replicates_and_trains_nothing_twice(run, worker):
     other = dataclasses.replace(run, net=vary.kernel(run.net, 1), axes=(("kernel", 1),))
     points = [Point(run, (0.01, 0.1), 2), Point(other, (0.01, 0.1), 2), Point(run, (0.01, 0.1), 2)]
     reports, trained = [], []
 
     def conductor():
-        counting = Counting(executor, trained)
-        return Conductor(counting, points, new_plan("python launch.py", {}, False),
-                         lambda: reports.append(1))  # fmt: skip
+        plan = new_plan("python launch.py", {}, False)
+        counting = Counting(worker, trained)
+        return Conductor(worker.folder, counting, points, plan, lambda: reports.append(1))
 
     first = conductor()
     assert len(first.waiting()) == 8  # The third point is the first again.
@@ -198,16 +200,17 @@ def test_a_study_tunes_replicates_and_trains_nothing_twice(run, executor):
     assert [r.seed for r in trained[-2:]] == [1, 1]
     assert conductor().waiting() == []
     first.write_plan()
-    study = executor.folder.load()
+    study = worker.folder.load()
     assert study.plan.points[0].runs == study.plan.points[2].runs
     assert len(study.plan.points[0].runs) == 2
 
 
-def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, executor):
+def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, worker):
     points = [Point(run, (1e-6, 2e-6, 0.1), 2)]
 
     def conductor():
-        return Conductor(executor, points, new_plan("python launch.py", {}, False), lambda: None)
+        plan = new_plan("python launch.py", {}, False)
+        return Conductor(worker.folder, Inline(worker), points, plan, lambda: None)
 
     first = conductor()
     first.conduct(progress.Progress({}, 5, stream=io.StringIO()))
@@ -215,19 +218,17 @@ def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, execu
     assert conductor().waiting() == []
 
 
-@dataclasses.dataclass
-class Counting:
-    """An executor that notes what it trains."""
+class Counting(Inline):
+    """Notes what it trains."""
 
-    executor: Executor
-    trained: list
+    def __init__(self, worker, trained):
+        super().__init__(worker)
+        self.trained = trained
 
-    def __getattr__(self, name):
-        return getattr(self.executor, name)
-
-    def execute(self, run):
-        self.trained.append(run)
-        return self.executor.execute(run)
+    def offer(self, ready):
+        taken = super().offer(ready)
+        self.trained += taken
+        return taken
 
 
 @pytest.mark.parametrize("target", [0.3, 0.9, 2.7])

@@ -55,10 +55,10 @@ def experiment_help(name: str, folder: Path, front: flags.FlagValues) -> str:
     parts = [(found.module.__doc__ or "").strip(), ""]
     own = found.own_flags
     parts.append(_group(f"flags of {found.name}", found.values, own))
-    titles = {"study": "study and net", "data": "data", "recipe": "recipe", "machine": "machine"}
+    titles = {"study": "study and net", "executors": "many runs"}
     for group in options.GROUPS:
         names = [n for n, g in found.groups.items() if g == group and n not in own]
-        parts.append(_group(titles[group], found.values, names))
+        parts.append(_group(titles.get(group, group), found.values, names))
     others = ("list", "dashboard", "summary")
     parts.append(_group("launch.py", front, [n for n in front if n not in others]))
     return "\n".join(parts)

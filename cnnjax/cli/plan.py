@@ -1,12 +1,10 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
-from collections.abc import Sequence
-
 from cnnjax import compute
 from cnnjax.study import stats
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import Point, axes_of
-from cnnjax.study.progress import duration
+from cnnjax.study.plan import axes_of
+from cnnjax.study.progress import duration, together
 
 
 def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
@@ -32,12 +30,15 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
-    return "\n".join([aligned(rows), "", *notes, *_outlook(points, predicted)])
+    return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted)])
 
 
-def _outlook(points: Sequence[Point], predicted: dict[str, float]) -> list[str]:
+def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     """What is still to be done, how long it takes, and what it could show."""
-    first, about = points[0], duration(sum(predicted.values()) or 1)
+    points, places = conductor.points, conductor.executor.places
+    at_once = min(len(predicted), places.runs)
+    first, about = points[0], duration(together(predicted.values(), at_once) or 1)
+    about += f", {at_once} at a time" if at_once > 1 else ""
     if not first.trains:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
     grids = {point.rates for point in points}

@@ -1,6 +1,5 @@
 """`--experiment=NAME`: flags → experiment → runs → report → answer."""
 
-import os
 import shlex
 import signal
 import sys
@@ -11,19 +10,26 @@ from typing import Any
 
 from absl import flags
 
-from cnnjax.study.progress import Progress, duration
+from cnnjax.errors import UserError
+from cnnjax.study.progress import Progress, duration, together
+
+# Slurm warns with USR1 before it ends a job.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -> int:
     """Run or go on with a study, or print its plan; the exit status."""
+    from cnnjax.study import environment, executors
     from cnnjax.study import experiment as study
 
     found = study.load(front.experiment, experiments, argv, front.quick)
-    _start_jax(found.values.dtype)
+    asked = executors.options(found.values, found.values.executor)
+    # Where others compute, this process only plans, and leaves the accelerators to them.
+    inline = found.values.executor == "inline"
+    environment.start_jax(found.values.dtype, None if inline else "cpu")
     points = study.points(found)
-    conductor = _conductor(front, found, points, argv)
-    parallel = _parallel(conductor.executor.devices)
-    predicted = conductor.predicted(parallel)
+    conductor = _conductor(front, found, points, argv, asked)
+    predicted = conductor.predicted()
     if front.dry_run:
         from cnnjax.cli.plan import plan_table
 
@@ -32,14 +38,16 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
 
     from cnnjax.report import answer, write
 
-    folder = conductor.executor.folder
+    folder = conductor.folder
     conductor.write_plan()
     page = folder.path / "dashboard.html"
     total = len(predicted)
     if total:
         runs = "1 run" if total == 1 else f"{total} runs"
-        about = duration(sum(predicted.values()))
-        print(f"{runs}, about {about} · {page} (renewed after every run)", flush=True)
+        at_once = min(total, conductor.executor.places.runs)
+        about = duration(together(predicted.values(), at_once))
+        by = f", {at_once} at a time" if at_once > 1 else ""
+        print(f"{runs}{by}, about {about} · {page} (renewed after every run)", flush=True)
         if front.quick:
             print("quick look, not evidence")
         interrupted = _conduct(conductor, predicted)
@@ -58,39 +66,36 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
     return 1 if any(r["status"] != "diverged" for _, r in conductor.failed()) else 0
 
 
-def _start_jax(dtype: str) -> None:
-    """Switch on what must be set before JAX computes: float64 and the compilation cache."""
-    import jax
-
-    from cnnjax.data import cache
-
-    if dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache.folder() / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
 def _conductor(
-    front: flags.FlagValues, found: Any, points: Sequence[Any], argv: Sequence[str]
+    front: flags.FlagValues, found: Any, points: Sequence[Any], argv: Sequence[str], asked: Any
 ) -> Any:
+    from cnnjax.study import executors
     from cnnjax.study.conduct import Conductor, new_plan
-    from cnnjax.study.execute import Executor
+    from cnnjax.study.launch import Launch
     from cnnjax.study.plan import axes_of
     from cnnjax.study.results import Folder
     from cnnjax.train.devices import local
 
     v = found.values
-    where = local(v.parallel, v.devices, v.scan, v.remat)
+    inline = v.executor == "inline"
+    # What devices other processes have is theirs to say; what fits none is said here.
+    where = local(v.parallel, v.devices if inline else 1, v.scan, v.remat)
     for point in points:
         point.run.check_devices(where)
+        if not point.trains and not inline:
+            raise UserError(
+                f"--executor={v.executor} is for trainings: {found.name} measures this machine, "
+                "one net at a time"
+            )
     folder = Folder(Path(front.results) / found.name)
     words = [f"--experiment={front.experiment}", *(["--quick"] if front.quick else []), *argv]
     words += [f"--results={front.results}"] if front["results"].present else []
     plan = new_plan(
         shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
     )
-    executor = Executor(folder, where, found.name, front.quick, found.values.inspect)
+    machine = (v.parallel, v.devices, v.scan, v.remat)
+    launch = Launch(found.name, front.quick, v.inspect, v.dtype, *machine, v.executor)
+    executor = executors.find(v.executor).make(asked, launch, folder)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
@@ -99,29 +104,21 @@ def _conductor(
 
         write(folder.path)
 
-    return Conductor(executor, points, plan, report)
+    return Conductor(folder, executor, points, plan, report, v.retries)
 
 
 def _conduct(conductor: Any, predicted: dict[str, float]) -> bool:
     """Carry the plan out; True if the user stopped it. The first Ctrl-C saves, a second leaves."""
-    import dataclasses
-
-    from cnnjax.study.execute import Stopped
-
-    asked: list[int] = []
+    from cnnjax.study.worker import Stopped
 
     def ask(number: int, frame: Any) -> None:
-        if asked:
+        if conductor.stopping:
             raise KeyboardInterrupt
-        asked.append(number)
+        conductor.stop()
         progress.say("stopping: saving what is under way (again: leave at once)")
 
-    progress = Progress(predicted, len(predicted))
-    executor = conductor.executor
-    conductor.executor = dataclasses.replace(
-        executor, progress=progress.step, stop=lambda: bool(asked)
-    )
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    progress = Progress(predicted, len(predicted), conductor.executor.places.runs)
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:
         conductor.conduct(progress)
         return False
@@ -140,10 +137,3 @@ def _head(found: Any) -> Any:
     module = found.module
     x, series = getattr(module, "X", None), getattr(module, "SERIES", None)
     return Head(found.name, found.question, x, series)
-
-
-def _parallel(where: Any) -> int:
-    """Cores of a CPU, whose simulated devices share them; devices of anything else."""
-    if where.platform != "cpu":
-        return where.count
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -70,11 +70,14 @@ def failures(s: Summary) -> list[Failure]:
             tuned = f"learning rate {run.learning_rate or 0:g}"
             what = {"replicate": f"seed {run.seed}", "probe": "measured"}.get(run.role, tuned)
             status = run.status.replace("_", " ")
-            found.setdefault(
-                run.key,
-                Failure(f"{row.name}, {what}", run.key, status, run.error or "no reason given"),
-            )
+            found.setdefault(run.key, Failure(f"{row.name}, {what}", run.key, status, _reason(run)))
     return list(found.values())
+
+
+def _reason(run: Record) -> str:
+    """Why it failed at last, and why each attempt before that did."""
+    before = "; ".join(dict.fromkeys(run.attempts))
+    return (run.error or "no reason given") + (f"; attempts before: {before}" if before else "")
 
 
 def progress(study: Study) -> tuple[int, int]:

@@ -1,31 +1,51 @@
-"""A study from its points to its last record: plan, tune, replicate, report after every run."""
+"""A study from its points to its last record: plan, tune, replicate, report after every run.
+
+Runs are handed to an executor as soon as they can be begun. What an executor tells, and in which
+order, decides nothing but when: whether a run is done is read from its record.
+"""
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cnnjax.study import claims, files
 from cnnjax.study.estimate import plan_seconds
-from cnnjax.study.execute import Executor
+from cnnjax.study.executors import Executor
 from cnnjax.study.job import Job
 from cnnjax.study.plan import Point, describe
 from cnnjax.study.progress import Progress
+from cnnjax.study.results import Folder
+from cnnjax.study.worker import SILENT, Stopped, finished, outline
+
+POLL = 1.0  # Seconds between two looks at what others are at.
 
 
 @dataclasses.dataclass
 class Conductor:
-    """Carries out one plan. `report` is called after every run that was trained."""
+    """Carries out one plan. `report` is called after every run that ended.
 
+    A run is begun again at most `retries` times where its process died or its failure may pass; an
+    attempt that was stopped and came further than the one before does not count.
+    """
+
+    folder: Folder
     executor: Executor
     points: Sequence[Point]
     plan: dict[str, Any]
     report: Callable[[], None]
+    retries: int = 2
 
     def __post_init__(self) -> None:
         self.records: dict[str, Mapping[str, Any]] = {}
+        self.stopping = False
+        self._out: dict[str, _Attempt] = {}  # What the executor has taken.
+        self._elsewhere: dict[str, Job] = {}  # What another launch is at.
+        self._tries: dict[str, int] = {}
         for _ in ("tuning", "replicates"):  # Which replicates there are follows from the tuning.
             for run in self.all_runs():
-                if record := self.executor.finished(run):
+                if record := finished(self.folder, run):
                     self.records[run.key] = record
 
     def all_runs(self) -> list[Job]:
@@ -48,41 +68,147 @@ class Conductor:
         """What is still to be done, as far as can be told."""
         return [run for run in self.all_runs() if run.key not in self.records]
 
-    def predicted(self, parallel: int) -> dict[str, float]:
+    def predicted(self) -> dict[str, float]:
         """Seconds of each waiting run by key."""
-        return plan_seconds(self.waiting(), self.executor.devices.platform, parallel)
+        places = self.executor.places
+        return plan_seconds(self.waiting(), places.platform, places.parallel)
 
     def write_plan(self) -> None:
         """study.json's latest plan, as far as it is known."""
         self.plan["points"] = [describe(p, *self.chosen(p)) for p in self.points]
-        self.executor.folder.add_plan(self.plan)
+        self.folder.add_plan(self.plan)
+
+    def ready(self) -> list[Job]:
+        """What can be begun now: tuning and the first replicate of every point, then the other
+        seeds, so that every point is on the dashboard early and an interrupted study is even.
+        """
+        first = [run for point in self.points for run in self._first(point)]
+        for runs in (first, *map(self._replicates, range(1, max(p.seeds for p in self.points)))):
+            if found := list({run.key: run for run in runs if self._is_free(run)}.values()):
+                return found
+        return []
 
     def conduct(self, progress: Progress) -> None:
-        """Point by point the tuning and the first replicate, then the other seeds of all points.
+        """Until every run has its record, whoever carried it out.
 
-        So every point is on the dashboard early, and an interrupted study is even.
+        Raises:
+          Stopped: asked to by `stop`; what was under way is saved.
+          UserError: no run can be carried out here, or the disk takes nothing more.
         """
-        for point in self.points:
-            for run in point.tuning:
-                self._ensure(run, progress)
-            self.write_plan()
-            self._ensure(self._replicates(point)[0], progress)
-        for seed in range(1, max(p.seeds for p in self.points)):
-            for point in self.points:
-                if seed < point.seeds:
-                    self._ensure(self._replicates(point)[seed], progress)
+        try:
+            self._conduct(progress)
+        except KeyboardInterrupt:
+            self.executor.close(at_once=True)
+            raise
+        finally:
+            self.executor.close()
 
-    def _replicates(self, point: Point) -> list[Job]:
-        return point.known(self.chosen(point)[0])
+    def stop(self) -> None:
+        """Hand out nothing more, and let what is under way save and end. For a signal handler."""
+        self.stopping = True
+        self.executor.stop()
 
-    def _ensure(self, run: Job, progress: Progress) -> None:
-        if run.key in self.records:
-            return
-        progress.begin(run)
-        record = self.executor.execute(run)
+    def _conduct(self, progress: Progress) -> None:
+        rates = [self.chosen(p)[0] for p in self.points]
+        while self._hand_out() or self._out or self._elsewhere:
+            ended = [self._judged(key, why) for key, why in self._wait(progress).items()]
+            ended += self._looked_elsewhere()
+            if new := [run for run in ended if run]:
+                if rates != (rates := [self.chosen(p)[0] for p in self.points]):
+                    self.write_plan()
+                self._hand_out()  # Before the report, so that no worker waits for it.
+                self.report()
+                for run in new:
+                    progress.end(run, self.records[run.key])
+        if self.stopping and self.waiting():
+            raise Stopped
+
+    def _first(self, point: Point) -> list[Job]:
+        return [*point.tuning, *point.known(self.chosen(point)[0])[:1]]
+
+    def _replicates(self, seed: int) -> list[Job]:
+        known = [point.known(self.chosen(point)[0]) for point in self.points]
+        return [runs[seed] for runs in known if seed < len(runs)]
+
+    def _is_free(self, run: Job) -> bool:
+        return not any(run.key in x for x in (self.records, self._out, self._elsewhere))
+
+    def _hand_out(self) -> bool:
+        """Whether there is still something to hand out."""
+        if self.stopping:
+            self._elsewhere.clear()
+            return False
+        ready = self.ready()
+        # Stamped before the executor has them: one may begin at once.
+        stamps = {run.key: self._stamp(run.key) for run in ready}
+        for run in self.executor.offer(ready) if ready else []:
+            self._out[run.key] = _Attempt(run, stamps[run.key], self._steps(run))
+        return bool(ready)
+
+    def _wait(self, progress: Progress) -> dict[str, str]:
+        if self._out:
+            return self.executor.wait(progress.step)
+        time.sleep(POLL)
+        return {}
+
+    def _judged(self, key: str, why: str) -> Job | None:
+        """A run of ours that has ended: it, if its record is there to stay."""
+        attempt = self._out.pop(key)
+        run = attempt.run
+        if record := finished(self.folder, run):
+            return self._kept(run, record)
+        with claims.attempt(self.folder, key) as mine:
+            if not mine:
+                self._elsewhere[key] = run
+                return None
+            record = self.folder.read_record(key) or {}
+            begun = self._stamp(key) != attempt.stamp
+            status = record.get("status") if begun else None
+            if status in ("failed", "out_of_memory") and not record.get("may_pass"):
+                return self._kept(run, record)
+            further = status == "stopped" and self._steps(run) > attempt.steps
+            if self.stopping or further:
+                return None
+            return self._again(run, record, status, why)
+
+    def _again(self, run: Job, record: dict[str, Any], status: Any, why: str) -> Job | None:
+        """Let the run be begun again, or, after too many attempts, note that it failed."""
+        tries = self._tries[run.key] = self._tries.get(run.key, 0) + 1
+        record = record or outline(run, self.folder.path.name, self.plan["quick"])
+        if status in ("failed", "out_of_memory"):
+            why = record["error"]
+        elif status == "stopped":
+            why = why or "it was stopped before it came any further"
+        why = why or SILENT
+        if tries <= self.retries:
+            if status == "running":
+                self.folder.write_record(run.key, record | {"status": "stopped", "error": why})
+            return None
+        ended = {"status": "failed", "error": f"{why} (tried {tries} times)"}
+        self.folder.write_record(run.key, record | ended)
+        return self._kept(run, record | ended)
+
+    def _looked_elsewhere(self) -> list[Job | None]:
+        """Runs that other launches have ended; those that they gave up are free again."""
+        found: list[Job | None] = []
+        for key, run in list(self._elsewhere.items()):
+            if record := finished(self.folder, run):
+                found.append(self._kept(run, record))
+            elif claims.held(self.folder, key):
+                continue
+            del self._elsewhere[key]
+        return found
+
+    def _kept(self, run: Job, record: Mapping[str, Any]) -> Job:
         self.records[run.key] = record
-        self.report()
-        progress.end(run, record)
+        return run
+
+    def _stamp(self, key: str) -> Any:
+        return files.stamp(self.folder.run_dir(key) / "record.json")
+
+    def _steps(self, run: Job) -> int:
+        steps = (self.folder.read_record(run.key) or {}).get("steps_done")
+        return steps if isinstance(steps, int) else 0
 
     def failed(self) -> list[tuple[Job, Mapping[str, Any]]]:
         """The runs that did not end as they should."""
@@ -90,6 +216,15 @@ class Conductor:
         bad = ("failed", "out_of_memory", "diverged")
         found = [(runs[k], r) for k, r in self.records.items() if k in runs]
         return [(run, r) for run, r in found if r["status"] in bad]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """A run in the executor's hands, and how its record stood before."""
+
+    run: Job
+    stamp: Any
+    steps: int
 
 
 def new_plan(

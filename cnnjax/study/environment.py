@@ -1,4 +1,4 @@
-"""What a run ran on: versions, source revision, hardware."""
+"""What a run runs on: JAX as it is started, versions, source revision, hardware."""
 
 import functools
 import os
@@ -9,6 +9,29 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def start_jax(dtype: str, platform: str | None = None) -> None:
+    """Switch on what must be set before JAX computes: float64, the compilation cache, and the
+    platform where it is not to be JAX's choice."""
+    import jax
+
+    from cnnjax.data import cache
+
+    if platform:
+        jax.config.update("jax_platforms", platform)
+    if dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache.folder() / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def cores() -> list[int]:
+    """The processor cores that this process may use, by number."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 @functools.cache

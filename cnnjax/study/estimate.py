@@ -54,8 +54,7 @@ def plan_seconds(runs: list[Job], platform: str, parallel: int) -> dict[str, flo
     shapes: set[Any] = set()
     for run in runs:
         if run.key not in found:
-            shape = (run.net, run.image_shape)
-            compiling = 0.0 if shape in shapes else COMPILE_SECONDS
-            shapes.add(shape)
+            compiling = 0.0 if run.shape in shapes else COMPILE_SECONDS
+            shapes.add(run.shape)
             found[run.key] = run.seconds(platform, parallel) + compiling
     return found

@@ -20,8 +20,17 @@ from cnnjax.errors import UserError
 LARGEST = 32 * 2**20  # Bytes; a real record is some 100 kB, so a larger file is none of ours.
 
 
+# Said of the disk itself rather than of one file, whoever says it: Orbax's layers pass on the text.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_GONE = (errno.EROFS, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV, errno.EFBIG)
+
+
 class Unreadable(ValueError):
     """A file or a part of one that can't be used, in a few words."""
+
+
+class Refused(UserError):
+    """The disk takes nothing more: no run's fault, and no other run would fare better."""
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -87,6 +96,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes whenever the file is replaced; None where there is none."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_mtime_ns
+    return None
+
+
 def plain(v: Any) -> Any:
     """Plain JSON data: NumPy's values unwrapped, tuples as lists, NaN and infinities null."""
     if isinstance(v, Mapping):
@@ -109,19 +126,43 @@ def telling(path: Path, temporary: Path | None = None) -> Iterator[None]:
         with contextlib.suppress(OSError):
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"the disk is full: {path} was not written{_free(path)}; make room and run the "
-                "same command again"
-            ) from None
-        raise UserError(
-            f"can't write {path} ({e.strerror}): choose another --results=DIR"
-        ) from None
+        raise _refused(e.errno, path) from None
+
+
+def refusal(e: BaseException, path: Path) -> Refused | None:
+    """The same said of an error that a library met while it wrote into the folder `path`, where it
+    is the disk's refusal."""
+    chain: list[BaseException] = []
+    found: BaseException | None = e
+    while found is not None and found not in chain:
+        chain.append(found)
+        found = found.__cause__ or found.__context__
+    for x in chain:
+        if isinstance(x, Refused):
+            return x
+        where = str(getattr(x, "filename", None) or x)
+        for number in (*_FULL, *_GONE):
+            ours = str(path) in where
+            if isinstance(x, OSError) and x.errno == number and (ours or number in _FULL):
+                return _refused(number, Path(x.filename or path))
+            if ours and os.strerror(number) in where:
+                return _refused(number, path)
+    return None
 
 
 def short(e: Exception) -> str:
     """An error's message on one short line."""
     return " ".join(str(e).split())[:160]
+
+
+def _refused(number: int | None, path: Path) -> Refused:
+    if number in _FULL:
+        return Refused(
+            f"the disk is full: {path} was not written{_free(path)}; make room and run the same "
+            "command again"
+        )
+    why = os.strerror(number) if number else "no reason given"
+    return Refused(f"can't write {path} ({why}): choose another --results=DIR")
 
 
 def _free(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Job: one thing that a study plans and an executor carries out, as a value."""
+"""Job: one thing that a study plans and a worker carries out, as a value."""
 
 import dataclasses
 import functools
@@ -38,6 +38,11 @@ class Job:
     def key(self) -> str:
         """Equal for equal jobs, whatever study asks for them."""
         return values.key(self.bare)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Jobs that are equal in this share what is compiled, for the most part."""
+        return self.net, self.image_shape
 
     @property
     def name(self) -> str:
@@ -84,7 +89,7 @@ class Job:
         """What its record says of its data: `dataset` and `data`."""
         raise NotImplementedError
 
-    def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
+    def carry_out(self, worker: Any, record: dict[str, Any]) -> None:
         """Do it, and write what comes of it into the record, `status` last."""
         raise NotImplementedError
 

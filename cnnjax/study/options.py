@@ -10,8 +10,9 @@ from typing import Any
 from absl import flags
 
 from cnnjax.errors import UserError
+from cnnjax.study import executors
 
-GROUPS = ("study", "data", "recipe", "machine")
+GROUPS = ("study", "data", "recipe", "machine", "executors")
 
 
 class NumberList(flags.ListParser):
@@ -155,7 +156,11 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     flags.DEFINE_bool("remat", False, "compute what is inside blocks again in the backward pass, "
                       "for less memory", flag_values=values)  # fmt: skip
     groups |= {"parallel": "machine", "scan": "machine", "remat": "machine"}
-    return groups
+    add("executors", text, "executor", "inline",
+        f"who carries out the runs: {', '.join(executors.names())}")  # fmt: skip
+    add("executors", whole, "retries", 2,
+        "begin a run again so often where its process died", lower_bound=0)  # fmt: skip
+    return groups | dict.fromkeys(executors.define(values), "executors")
 
 
 def _recipe_flag(values: flags.FlagValues, field: Any, defaults: Mapping[str, Any]) -> None:

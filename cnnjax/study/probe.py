@@ -64,11 +64,11 @@ class Probe(Job):
     def about(self) -> dict[str, Any]:
         return {"dataset": "", "data": {}}
 
-    def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
+    def carry_out(self, worker: Any, record: dict[str, Any]) -> None:
         """What was measured before a failure stays in the record."""
         units, parts = self.instrument.units, self.instrument.parts
         readings = self.instrument.readings(
-            self.net, self.image_shape, executor.devices, self.seed, executor.stop
+            self.net, self.image_shape, worker.devices, self.seed, worker.stop
         )
         record |= {"measured": [], "notes": []}
         done = 0
@@ -77,7 +77,7 @@ class Probe(Job):
                 record["measures"][name] = {"value": v, "unit": units[name]}
             record["measured"] += reading.measures
             record["notes"] += [reading.remark] if reading.remark else []
-            executor.progress(done, parts)
+            worker.progress(done, parts)
         record["status"] = "done" if done == parts else "stopped"
 
     def result(self, record: dict[str, Any]) -> str:

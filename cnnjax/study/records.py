@@ -1,6 +1,7 @@
 """What a results folder says, as typed values; text from files is trusted for nothing."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Record:
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     error: str | None = None
+    attempts: tuple[str, ...] = ()  # Why each attempt before the last one ended.
     notes: tuple[str, ...] = ()
     source: str = ""  # Of the weights that it started from; none where it started from nothing.
     started: str | None = None
@@ -173,12 +175,24 @@ def read_run(data: Mapping[str, Any]) -> Record:
         data=_dict(data.get("data")),
         config=_dict(data.get("config")),
         error=_line(data.get("error")) or None,
+        attempts=_lines([_dict(a).get("reason") for a in _list(data.get("attempts"))]),
         notes=_lines(data.get("notes")),
         source=_line(_dict(data.get("pretraining")).get("source")),
         started=_text(data.get("started")) or None,
         finished=_text(data.get("finished")) or None,
         epochs_done=_integer(data.get("epochs_done")),
     )
+
+
+def read_row(line: str) -> dict[str, Any] | None:
+    """A line of curve.jsonl, numbers only; None where it is none of ours."""
+    try:
+        row = json.loads(line, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("epoch")) is not int:
+        return None
+    return {k: number(v) for k, v in row.items()}
 
 
 def number(v: Any) -> float | None:

@@ -3,10 +3,11 @@ nothing.
 
     results/<experiment>/
       study.json                      the question and every plan that was asked for
+      lock, runs/<key>/lock           held while study.json is changed, and a run carried out
       runs/<key>/record.json          one run: what it was, what it measured, how it ended
       runs/<key>/curve.jsonl          a row an epoch
       runs/<key>/predictions.npz      per test example: index, label, logits, extras
-      runs/<key>/artifacts/, checkpoint/
+      runs/<key>/artifacts/, checkpoint/, job.json
 
 Whole files are replaced in one step; the curve grows by whole lines.
 """
@@ -23,16 +24,27 @@ from typing import Any
 import numpy as np
 
 from cnnjax.errors import UserError
-from cnnjax.study import files
+from cnnjax.study import files, locks
 from cnnjax.study.files import Unreadable
-from cnnjax.study.records import Plan, Point, Record, Study, number, read_head, read_plan, read_run
+from cnnjax.study.records import (
+    Plan,
+    Point,
+    Record,
+    Study,
+    read_head,
+    read_plan,
+    read_row,
+    read_run,
+)
 
 __all__ = ["FORMAT", "Folder", "Plan", "Point", "Record", "Study"]
 
 FORMAT = 1
 LARGEST_ARRAYS = 2**31  # Bytes of predictions.
 _KEY = re.compile(r"[0-9a-f]{16}")
-_OURS = {"study.json", "runs", "table.csv", "dashboard.html", "report.md", "plots"}
+_OURS = {
+    "study.json", "runs", "table.csv", "dashboard.html", "report.md", "plots", "lock", "slurm",
+}  # fmt: skip
 
 
 class Folder:
@@ -52,7 +64,14 @@ class Folder:
         Raises:
           UserError: the folder holds something else, or another experiment; nothing is touched.
         """
-        plans: list[Any] = []
+        self._check_ours(head)
+        with files.telling(self.path):
+            (self.path / "runs").mkdir(parents=True, exist_ok=True)
+        with locks.waited(self.path / "lock"):
+            self.write_study({**head, "plans": self._check_ours(head)})
+
+    def _check_ours(self, head: Mapping[str, Any]) -> list[Any]:
+        """The plans that are there; refuses what is not this study's folder."""
         if (self.path / "study.json").exists():
             data = self.read_study()
             if data.get("experiment") != head["experiment"]:
@@ -60,15 +79,13 @@ class Folder:
                     f"{self.path} holds the experiment {str(data.get('experiment'))[:80]!r}, not "
                     f"{head['experiment']!r}: choose another folder with --results=DIR"
                 )
-            plans = data.get("plans", [])
-        elif self.path.exists() and not _is_ours(self.path):
+            return data.get("plans", [])
+        if self.path.exists() and not _is_ours(self.path):
             raise UserError(
                 f"{self.path} is not a results folder and is left as it is: "
                 "choose another with --results=DIR"
             )
-        with files.telling(self.path):
-            (self.path / "runs").mkdir(parents=True, exist_ok=True)
-        self.write_study({**head, "plans": plans})
+        return []
 
     def write_study(self, data: Mapping[str, Any]) -> None:
         """Replace study.json: the head and all plans."""
@@ -94,15 +111,15 @@ class Folder:
         return data
 
     def add_plan(self, plan: Mapping[str, Any]) -> None:
-        """Append a plan to study.json, in place of what it held of the plan with the same `id`."""
-        data = self.read_study()
-        same = plan.get("id")
-        kept = [
-            p
-            for p in data.get("plans", [])
-            if same is None or not isinstance(p, Mapping) or p.get("id") != same
-        ]
-        self.write_study({**data, "plans": [*kept, plan]})
+        """Append a plan to study.json, or put it where the plan with the same `id` stood."""
+        with locks.waited(self.path / "lock"):
+            data = self.read_study()
+            plans = list(data.get("plans", []))
+            ids = [p.get("id") if isinstance(p, Mapping) else None for p in plans]
+            same = plan.get("id")
+            place = len(plans) if same is None or same not in ids else ids.index(same)
+            plans[place : place + 1] = [plan]
+            self.write_study({**data, "plans": plans})
 
     # One run
 
@@ -238,7 +255,7 @@ class Folder:
             return [], ""
         except (OSError, Unreadable) as e:
             return [], files.short(e)
-        rows = [_curve_row(line) for line in lines[:-1] if line.strip()]
+        rows = [read_row(line) for line in lines[:-1] if line.strip()]
         good = {row["epoch"]: row for row in rows if row}
         bad = rows.count(None)
         return [good[e] for e in sorted(good)], f"{bad} unreadable rows" if bad else ""
@@ -269,18 +286,8 @@ class Folder:
     def _made(self, key: str) -> Path:
         path = self.run_dir(key)
         with files.telling(path):
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=True)  # Without its parents: a disk that is gone stays gone.
         return path
-
-
-def _curve_row(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict) or type(row.get("epoch")) is not int:
-        return None
-    return {k: number(v) for k, v in row.items()}
 
 
 def _is_ours(path: Path) -> bool:

@@ -105,8 +105,8 @@ class Run(Job):
             about["pretraining"] = told
         return about
 
-    def carry_out(self, executor: Any, record: dict[str, Any]) -> None:
-        executor.train(self, record)
+    def carry_out(self, worker: Any, record: dict[str, Any]) -> None:
+        worker.train(self, record)
 
     def result(self, record: dict[str, Any]) -> str:
         metrics = record["metrics"]

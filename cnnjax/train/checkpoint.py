@@ -33,7 +33,7 @@ def save(path: Path, tree: Any) -> None:
     fresh, old = (path.with_name(f"{path.name}.{word}") for word in ("new", "old"))
     try:
         shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
+        fresh.mkdir()  # Not its parents: a disk that is gone is not written beside.
         _write(fresh / "arrays", tree)
         (fresh / "manifest.json").write_text(json.dumps(_sums(fresh / "arrays"), indent=1))
         shutil.rmtree(old, ignore_errors=True)
@@ -140,10 +140,10 @@ def _refused(path: Path, e: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet():
-    """Orbax tells each step through absl's log; only its warnings matter here."""
+    """Orbax tells each step through absl's log, and what it raises, with all its threads saw."""
     log = logging.getLogger("absl")
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

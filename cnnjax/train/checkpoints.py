@@ -20,6 +20,7 @@ def save(folder: Path, step: int, tree: Any, score: float | None = None) -> None
     Raises:
       UserError: the disk is full or refuses; the earlier ones stand.
     """
+    folder.mkdir(exist_ok=True)
     path = folder / f"{step:09d}"
     checkpoint.save(path, tree)
     (path / "score.json").write_text(json.dumps(score))

@@ -1,11 +1,11 @@
-"""Do what a study asks for and is not there yet; keep going past a run that fails."""
+"""A job carried out in this process, from its lock to its record."""
 
 import dataclasses
 import datetime
 import functools
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnjax import compute, data
 from cnnjax.errors import UserError
-from cnnjax.study import environment, pretraining
+from cnnjax.study import claims, environment, files, pretraining
 from cnnjax.study.artifacts import write_inspection
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
@@ -25,14 +25,38 @@ from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, trai
 from cnnjax.train.model import Model, save_model
 
 FINISHED = ("done", "diverged")
+MOST = 20  # Attempts that a record remembers.
+SILENT = "its process ended without a word"
 
 
 class Stopped(Exception):
     """The user asked to stop; what is under way has been saved."""
 
 
+class Taken(Exception):
+    """Another process is at work on the run."""
+
+
+def finished(folder: Folder, run: Job) -> dict[str, Any] | None:
+    """The record of a run that need not be done again.
+
+    Raises:
+      UserError: the record is of another configuration, naming the field.
+    """
+    record = folder.read_record(run.key)
+    if record is None or record.get("status") not in FINISHED:
+        return None
+    config = record.get("config", {})
+    if found := difference(config, run.config()):
+        raise UserError(
+            f"{folder.run_dir(run.key)} was made with another configuration ({found}); "
+            "move it away or use another --results"
+        )
+    return record
+
+
 @dataclasses.dataclass(frozen=True)
-class Executor:
+class Worker:
     """Carries jobs out in this process and keeps their records in `folder`."""
 
     folder: Folder
@@ -40,32 +64,25 @@ class Executor:
     experiment: str
     quick: bool = False
     inspect: bool = False  # Look into each point's first replicate.
+    executor: str = "inline"  # Who hands out the jobs.
     progress: Callable[[int, int], None] = lambda step, steps: None
     stop: Callable[[], bool] = lambda: False
 
-    def finished(self, run: Job) -> dict[str, Any] | None:
-        """The record of a run that need not be done again.
-
-        Raises:
-          UserError: the record is of another configuration, naming the field.
-        """
-        record = self.folder.read_record(run.key)
-        if record is None or record.get("status") not in FINISHED:
-            return None
-        config = record.get("config", {})
-        if found := difference(config, run.config()):
-            raise UserError(
-                f"{self.folder.run_dir(run.key)} was made with another configuration ({found}); "
-                "move it away or use another --results"
-            )
-        return record
-
     def execute(self, run: Job) -> dict[str, Any]:
-        """Carry out and record one run, going on where an earlier attempt stopped.
+        """Carry out and record one run, going on where an earlier attempt stopped; one that is
+        done is left as it is.
 
         Raises:
           Stopped: asked to; the record says `stopped` and the next attempt goes on.
+          Taken: another process is at work on it; nothing was done.
+          Refused: the disk takes nothing more; what was recorded before is whole.
         """
+        with claims.attempt(self.folder, run.key) as mine:
+            if not mine:
+                raise Taken
+            return finished(self.folder, run) or self._execute(run)
+
+    def _execute(self, run: Job) -> dict[str, Any]:
         started = time.monotonic()
         record = self._begin(run)
         try:
@@ -75,6 +92,8 @@ class Executor:
             self.folder.write_record(run.key, record | {"status": "stopped"})
             raise
         except Exception as e:
+            if refused := files.refusal(e, self.folder.path):
+                raise refused from None
             record |= self._failed(run, e)
         record["finished"] = _now()
         self.folder.write_record(run.key, record)
@@ -96,10 +115,11 @@ class Executor:
         cost = functools.partial(
             training_macs, run.net, run.recipe, run.image_shape, len(source.train)
         )
-        outcome = self._train(run, source, variables, cost)
+        outcome = self._train(run, record, source, variables, cost)
         record |= {
             "status": outcome.status,
             "epochs_done": outcome.epochs,
+            "steps_done": outcome.steps,
             "metrics": {},
         }
         if outcome.status == "done":
@@ -115,33 +135,25 @@ class Executor:
     def _begin(self, run: Job) -> dict[str, Any]:
         units = compute.units()
         costs = compute.measure(run.net, run.image_shape)
-        record = {
-            "key": run.key,
-            "experiment": self.experiment,
-            "status": "running",
-            "role": run.role,
-            "quick": self.quick,
-            "net": run.label,
-            "adapted": bool(run.net.adapted),
-            "axes": dict(run.axes),
-            **run.about(),
-            "seed": run.seed,
-            "config": run.config(),
+        record = outline(run, self.experiment, self.quick) | {
             "measures": {name: _measured(v, units[name]) for name, v in costs.items()},
             "layers": _layers(run),
-            "metrics": {},
-            "timings": {},
             "versions": environment.versions(),
             "revision": environment.revision(),
-            "hardware": environment.hardware(self.devices),
-            "error": None,
+            "hardware": environment.hardware(self.devices) | {"executor": self.executor},
+            "attempts": attempts(self.folder.read_record(run.key)),
             "started": _now(),
         }
         self.folder.write_record(run.key, record)
         return record
 
     def _train(
-        self, run: Run, source: data.Source, variables: Any, cost: Callable[[int], int]
+        self,
+        run: Run,
+        record: dict[str, Any],
+        source: data.Source,
+        variables: Any,
+        cost: Callable[[int], int],
     ) -> Outcome:
         def epoch(row: dict[str, Any]) -> None:
             self.folder.append_curve(run.key, row | {"train_macs": cost(row["step"])})
@@ -151,12 +163,13 @@ class Executor:
             epoch=epoch,
             stop=self.stop,
             begins=lambda epoch: self.folder.truncate_curve(run.key, epoch),
+            say=lambda line: record.setdefault("notes", []).append(line),
         )
         saved = self._saved(run)
         return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved, variables)
 
     def _saved(self, run: Run) -> Path:
-        return self.folder.run_dir(run.key) / "checkpoints"
+        return self.folder.run_dir(run.key) / "checkpoint"
 
     def _finish(
         self, run: Run, source: data.Source, outcome: Outcome, start: Any
@@ -203,12 +216,51 @@ class Executor:
             return {
                 "status": "out_of_memory",
                 "error": f"out of memory with batch_size {size}; try --batch_size={size // 2 or 1}",
+                # The machine's memory, unlike a device's, is shared with whatever else runs there.
+                "may_pass": isinstance(e, MemoryError),
             }
         if not isinstance(e, UserError):
             path = self.folder.run_dir(run.key) / "error.txt"
             path.write_text("".join(traceback.format_exception(e)))
             text = f"{type(e).__name__}: {text} (see {path})"
         return {"status": "failed", "error": text}
+
+
+def outline(run: Job, experiment: str, quick: bool) -> dict[str, Any]:
+    """A record of a run of which nothing is known but what was asked for."""
+    return {
+        "key": run.key,
+        "experiment": experiment,
+        "status": "running",
+        "role": run.role,
+        "quick": quick,
+        "net": run.label,
+        "adapted": bool(run.net.adapted),
+        "axes": dict(run.axes),
+        **run.about(),
+        "seed": run.seed,
+        "config": run.config(),
+        "metrics": {},
+        "timings": {},
+        "error": None,
+    }
+
+
+def attempts(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The attempts before the next one, as a run's record tells them: when each began and ended,
+    and why it did."""
+    if not record:
+        return []
+    said = {"stopped": "asked to stop", "running": SILENT}
+    status = record.get("status")
+    last = {
+        "started": record.get("started"),
+        "ended": record.get("finished"),
+        "status": status,
+        "reason": record.get("error") or said.get(str(status), str(status)),
+    }
+    before = record.get("attempts")
+    return [*(before if isinstance(before, list) else []), last][-MOST:]
 
 
 def model_of(net: Any, recipe: Any, source: data.Source, variables: Any) -> Model:
