@@ -75,6 +75,8 @@ def _front() -> flags.FlagValues:
          flag_values=front)  # fmt: skip
     yes("list", False, "the experiments, a line each", flag_values=front)
     yes("dry_run", False, "the plan with its costs; trains nothing", flag_values=front)
+    text("compile_for", None, "compile the plan's steps for devices that are not here, such as "
+         "tpu:v5e:2x4 or cuda; trains nothing", flag_values=front)  # fmt: skip
     yes("quick", False, "a look in under a minute, no evidence", flag_values=front)
     yes("open", False, "show the dashboard in the browser", flag_values=front)
     text("results", "results", "folder of the results", flag_values=front)

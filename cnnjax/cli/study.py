@@ -18,16 +18,41 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -> int:
-    """Run or go on with a study, or print its plan; the exit status."""
-    from cnnjax.study import environment, executors
+    """Run or go on with a study, or print its plan; the exit status. Of several processes all but
+    the first only train."""
+    from cnnjax.study import environment, executors, follow
     from cnnjax.study import experiment as study
+    from cnnjax.train import hosts
 
     found = study.load(front.experiment, experiments, argv, front.quick)
     asked = executors.options(found.values, found.values.executor)
     # Where others compute, this process only plans, and leaves the accelerators to them.
     inline = found.values.executor == "inline"
-    environment.start_jax(found.values.dtype, None if inline else "cpu")
+    v = found.values
+    environment.start_jax(v.dtype, None if inline else "cpu", v.cpu_devices)
+    hosts.start(v.coordinator, v.num_processes, v.process_id)
+    if not hosts.leads():
+        return _follow(_launch(front, found))
+    try:
+        status = _lead(front, found, asked, argv)
+    except UserError as e:
+        if not isinstance(e, follow.Broken):
+            follow.dismiss()
+        raise
+    follow.dismiss()
+    return status
+
+
+def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) -> int:
+    """What one process does, or the first of several."""
+    from cnnjax.study import experiment as study
+
+    v = found.values
     points = study.points(found)
+    if front.compile_for:
+        from cnnjax.cli.ahead import run_ahead
+
+        return run_ahead(front.compile_for, points, v.parallel, v.scan, v.remat)
     conductor = _conductor(front, found, points, argv, asked)
     predicted = conductor.predicted()
     if front.dry_run:
@@ -71,7 +96,6 @@ def _conductor(
 ) -> Any:
     from cnnjax.study import executors
     from cnnjax.study.conduct import Conductor, new_plan
-    from cnnjax.study.launch import Launch
     from cnnjax.study.plan import axes_of
     from cnnjax.study.results import Folder
     from cnnjax.train.devices import local
@@ -93,9 +117,7 @@ def _conductor(
     plan = new_plan(
         shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
     )
-    machine = (v.parallel, v.devices, v.scan, v.remat)
-    launch = Launch(found.name, front.quick, v.inspect, v.dtype, *machine, v.executor)
-    executor = executors.find(v.executor).make(asked, launch, folder)
+    executor = executors.find(v.executor).make(asked, _launch(front, found), folder)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
@@ -105,6 +127,30 @@ def _conductor(
         write(folder.path)
 
     return Conductor(folder, executor, points, plan, report, v.retries)
+
+
+def _launch(front: flags.FlagValues, found: Any) -> Any:
+    from cnnjax.study.launch import Launch
+
+    v = found.values
+    machine = (v.parallel, v.devices, v.scan, v.remat)
+    return Launch(found.name, front.quick, v.inspect, v.dtype, *machine, v.executor)
+
+
+def _follow(launch: Any) -> int:
+    """Train with the first process, which conducts the study and tells what is done."""
+    from cnnjax.study.follow import follow
+
+    asked: list[int] = []
+    if launch.executor != "inline":
+        raise UserError(
+            f"several processes train each run together: --executor={launch.executor} starts its "
+            "own; leave one of the two out"
+        )
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: asked.append(number))
+    follow(launch, lambda: bool(asked))
+    return 130 if asked else 0
 
 
 def _conduct(conductor: Any, predicted: dict[str, float]) -> bool:

@@ -11,15 +11,17 @@ from typing import Any
 PACKAGES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def start_jax(dtype: str, platform: str | None = None) -> None:
-    """Switch on what must be set before JAX computes: float64, the compilation cache, and the
-    platform where it is not to be JAX's choice."""
+def start_jax(dtype: str, platform: str | None = None, cpu_devices: int | None = None) -> None:
+    """Switch on what must be set before JAX computes: float64, the compilation cache, the platform
+    where it is not to be JAX's choice, and how many devices the CPU passes for."""
     import jax
 
     from cnnjax.data import cache
 
     if platform:
         jax.config.update("jax_platforms", platform)
+    if cpu_devices:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -48,15 +48,12 @@ class Launch:
         )
 
 
-def write_job(folder: Folder, job: Job, launch: Launch) -> None:
-    """Replace the run's job.json.
+def told(job: Job, launch: Launch) -> dict[str, Any]:
+    """The run and what it shares, as JSON data.
 
     Raises:
       UserError: the job can't be written down, or would be another one when read.
     """
-    path = folder.run_dir(job.key)
-    with files.telling(path):
-        path.mkdir(exist_ok=True)
     try:
         data = values.to_json(job)
         same = values.from_json(data) == job
@@ -67,24 +64,43 @@ def write_job(folder: Folder, job: Job, launch: Launch) -> None:
     if not same:
         raise UserError(f"{job.name} can't be told to another process{why}: use --executor=inline")
     modules = {module.__name__: _file(module) for module in _modules(job)}
-    told = {"launch": values.to_json(launch), "job": data, "modules": modules}
-    files.write_json(path / "job.json", told)
+    return {"launch": values.to_json(launch), "job": data, "modules": modules}
+
+
+def heard(said: Mapping[str, Any]) -> tuple[Job, Launch]:
+    """What `told` told, after importing the modules that it is made of.
+
+    Raises:
+      UserError, ValueError, TypeError, ImportError: it is of another version.
+    """
+    modules = said.get("modules")
+    for name, file in modules.items() if isinstance(modules, Mapping) else ():
+        if name not in sys.modules:
+            load_module(file, name) if file else importlib.import_module(name)
+    return values.from_json(said.get("job")), values.from_json(said.get("launch"))
+
+
+def write_job(folder: Folder, job: Job, launch: Launch) -> None:
+    """Replace the run's job.json.
+
+    Raises:
+      UserError: as `told`, or the disk takes nothing more.
+    """
+    path = folder.run_dir(job.key)
+    with files.telling(path):
+        path.mkdir(exist_ok=True)
+    files.write_json(path / "job.json", told(job, launch))
 
 
 def read_job(folder: Folder, key: str) -> tuple[Job, Launch]:
-    """What `write_job` wrote, after importing the modules that it is made of.
+    """What `write_job` wrote.
 
     Raises:
       UserError: there is none, it can't be read, or it is of another version.
     """
     path = folder.run_dir(key) / "job.json"
     try:
-        told = files.read_json(path)
-        modules = told.get("modules")
-        for name, file in modules.items() if isinstance(modules, Mapping) else ():
-            if name not in sys.modules:
-                load_module(file, name) if file else importlib.import_module(name)
-        job, launch = values.from_json(told.get("job")), values.from_json(told.get("launch"))
+        job, launch = heard(files.read_json(path))
     except (OSError, ValueError, TypeError, ImportError) as e:
         raise UserError(f"{path} can't be read ({files.short(e)})") from None
     if not isinstance(job, Job) or not isinstance(launch, Launch) or job.key != key:

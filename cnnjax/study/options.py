@@ -156,6 +156,12 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     flags.DEFINE_bool("remat", False, "compute what is inside blocks again in the backward pass, "
                       "for less memory", flag_values=values)  # fmt: skip
     groups |= {"parallel": "machine", "scan": "machine", "remat": "machine"}
+    add("machine", whole, "cpu_devices", None, "let the CPU pass for so many devices, to try what "
+        "several would do", lower_bound=1)  # fmt: skip
+    add("machine", text, "coordinator", None, "HOST:PORT of the first of several processes (not "
+        "needed under srun, MPI and on TPU pods)")  # fmt: skip
+    add("machine", whole, "num_processes", None, "how many there are", lower_bound=1)
+    add("machine", whole, "process_id", None, "which of them this is", lower_bound=0)
     add("executors", text, "executor", "inline",
         f"who carries out the runs: {', '.join(executors.names())}")  # fmt: skip
     add("executors", whole, "retries", 2,

@@ -67,6 +67,7 @@ class Worker:
     executor: str = "inline"  # Who hands out the jobs.
     progress: Callable[[int, int], None] = lambda step, steps: None
     stop: Callable[[], bool] = lambda: False
+    begins: Callable[[Job], None] = lambda job: None  # It is ours, and there is something to do.
 
     def execute(self, run: Job) -> dict[str, Any]:
         """Carry out and record one run, going on where an earlier attempt stopped; one that is
@@ -80,7 +81,10 @@ class Worker:
         with claims.attempt(self.folder, run.key) as mine:
             if not mine:
                 raise Taken
-            return finished(self.folder, run) or self._execute(run)
+            if record := finished(self.folder, run):
+                return record
+            self.begins(run)
+            return self._execute(run)
 
     def _execute(self, run: Job) -> dict[str, Any]:
         started = time.monotonic()

@@ -68,13 +68,13 @@ def read(folder: Path, like: Any) -> Any:
       FileNotFoundError: there is no such folder.
       UserError: the saved tree does not fit `like`.
     """
-    from orbax.checkpoint import v1 as ocp
+    import orbax.checkpoint as ocp
 
     check(folder)
     wanted = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
     try:
-        with _quiet(), _alone():
-            return ocp.load(folder / "arrays", wanted)
+        with _quiet(), _orbax() as storage:
+            return storage.restore(folder / "arrays", args=ocp.args.StandardRestore(wanted))
     except (ValueError, KeyError, TypeError) as e:
         reason = str(e).strip().splitlines()[0]
         raise UserError(f"{folder} holds the weights of another net: {reason}") from e
@@ -108,21 +108,23 @@ def remove(path: Path) -> None:
 
 
 def _write(folder: Path, tree: Any) -> None:
-    from orbax.checkpoint import v1 as ocp
+    import orbax.checkpoint as ocp
 
-    with _quiet(), _alone():
-        ocp.save(folder, jax.tree.map(np.asarray, tree))
+    with _quiet(), _orbax() as storage:
+        storage.save(folder, args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
 
 
-def _alone() -> contextlib.AbstractContextManager:
-    """Orbax would wait for the other processes of a training, which write and read nothing."""
-    from orbax.checkpoint import v1 as ocp
+def _orbax() -> Any:
+    """Orbax's storage, which of several processes would wait for the others: they neither write nor
+    read. (Its newer interface asks all of them, whatever it is told.)"""
+    import orbax.checkpoint as ocp
 
     here = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
+    alone = ocp.options.MultiprocessingOptions(
         primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"process{here}"
     )
-    return ocp.Context(multiprocessing=options) if jax.process_count() > 1 else ocp.Context()
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _sums(folder: Path) -> dict[str, str]:

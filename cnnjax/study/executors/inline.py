@@ -1,6 +1,5 @@
 """One run after the other, in this process."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -16,14 +15,15 @@ class Options:
 
 
 def make(options: Options, launch: Any, folder: Any) -> "Inline":
-    return Inline(launch.worker(folder))
+    return Inline(launch.worker(folder), launch)
 
 
 class Inline(Executor):
-    """`worker` (`study.worker.Worker`) carries out one run at a time, while `wait` waits."""
+    """`worker` (`study.worker.Worker`) carries out one run at a time, while `wait` waits; of
+    several processes it leads the others' (`study.follow`)."""
 
-    def __init__(self, worker: Any):
-        self._worker = worker
+    def __init__(self, worker: Any, launch: Any = None):
+        self._worker, self._launch = worker, launch
         self._next: Job | None = None
         self._asked = False
 
@@ -43,6 +43,7 @@ class Inline(Executor):
         return [ready[0]]
 
     def wait(self, watch: Watch) -> dict[str, str]:
+        from cnnjax.study import follow
         from cnnjax.study.worker import Stopped, Taken
 
         if not (job := self._next):
@@ -53,9 +54,15 @@ class Inline(Executor):
             self._worker,
             progress=functools.partial(watch, job),
             stop=lambda: self._asked or self._worker.stop(),
+            begins=functools.partial(follow.lead, launch=self._launch),
         )
-        with contextlib.suppress(Stopped, Taken):  # The record and the lock say so.
-            worker.execute(job)
+        try:
+            with follow.together():
+                follow.check(worker.execute(job))
+        except Taken:  # Its lock says so.
+            pass
+        except Stopped:  # Its record says so.
+            follow.stopped(self._asked)
         return {job.key: ""}
 
     def stop(self) -> None:
