@@ -177,8 +177,8 @@ def train_step(
     recipe = task.recipe
     step_key = jax.random.fold_in(key, state.step)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
-    images = resolution.seen(distort(batch.images, keys, task.augment), side)
-    images = task.normalised(images)
+    size = resolution.at(batch.images.shape[1:], side)[:2]
+    images = task.normalised(distort(batch.images, keys, task.augment, size))
     images = augment(images, keys, task.augment)
     images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
     pooled = axis_name if recipe.batch_norm == "global" else None
