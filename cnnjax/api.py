@@ -15,6 +15,7 @@ from cnnjax.nets.net import Net
 from cnnjax.study.pretraining import seen_as
 from cnnjax.study.worker import model_of
 from cnnjax.train import devices as placement
+from cnnjax.train import recipes
 from cnnjax.train.loop import Hooks, train
 from cnnjax.train.model import Model, load_model, predict_logits, save_model
 from cnnjax.train.precision import precision
@@ -99,9 +100,11 @@ def fit(
     scan: bool | None = None,
     remat: bool = False,
     pretrained: Any = None,
-    **recipe: Any,
+    recipe: str | None = None,
+    **fields: Any,
 ) -> Trained:
-    """Train a net, or the net of that name, on a dataset; `recipe` are fields of `Recipe`.
+    """Train a net, or the net of that name, on a dataset; `fields` are fields of `Recipe`, and
+    stand above those of the recipe of that name (`cnnjax.train.recipes`).
 
     `pretrained` is what `cnnjax.load_pretrained` gives for the net: the training starts from those
     weights, and sees images as they did. `parallel`, `devices`, `scan` and `remat` say how it is
@@ -111,7 +114,7 @@ def fit(
       UserError: an unknown name or field with the nearest match, a value out of range, or weights
         of another net.
     """
-    chosen = make_recipe(**recipe)
+    chosen = make_recipe(recipes.get(recipe) if recipe else None, **fields)
     if pretrained is not None and not hasattr(pretrained, "variables"):
         raise UserError(
             f"pretrained: {pretrained!r} is no net's weights: give what "

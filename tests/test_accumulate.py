@@ -57,7 +57,12 @@ def whole(source):
 
 
 @pytest.mark.parametrize(
-    ("parts", "mode", "count"), [(2, "pmap", 8), pytest.param(4, "jit", 2, marks=pytest.mark.slow)]
+    ("parts", "mode", "count"),
+    [
+        (2, "pmap", 8),
+        pytest.param(4, "jit", 2, marks=pytest.mark.slow),
+        pytest.param(2, "fsdp", 8, marks=pytest.mark.slow),
+    ],
 )
 def test_without_batch_norm_a_batch_in_parts_is_the_batch(source, whole, parts, mode, count):
     """Every change of images, dropout and the average included."""

@@ -69,10 +69,20 @@ def test_measure_and_summary(capsys):
         _ = cnnjax.fitt
 
 
+def test_a_recipe_by_name_gives_way_to_the_fields_given(data):
+    trained = cnnjax.fit(
+        small_net(), data, recipe="imagenet", epochs=1, batch_size=16, crop_scale=1.0, devices=1
+    )
+    (row,) = trained.history
+    assert row["learning_rate"] == pytest.approx(0.1 * 16 / 256 * 0.001, rel=1e-3)
+
+
 def test_mistakes_are_named(trained, data, tmp_path):
     error = cnnjax.UserError
     with pytest.raises(error, match="unknown recipe field 'epoch': did you mean 'epochs'"):
         cnnjax.fit("lenet5", data, epoch=3)
+    with pytest.raises(error, match="unknown recipe 'imagnet': did you mean 'imagenet'"):
+        cnnjax.fit("lenet5", data, recipe="imagnet")
     with pytest.raises(error, match="summary needs the input shape"):
         cnnjax.summary(small_net())
     with pytest.raises(error, match=r"images of \(9, 9, 1\) given, the net takes \(8, 8, 1\)"):

@@ -117,6 +117,19 @@ def test_a_random_resized_crop_of_a_ramp_is_a_part_of_it():
     assert 0.2 < spans.mean() < 0.9
 
 
+def test_a_crop_at_another_size_is_of_the_same_box():
+    """Halved, a smooth image's crop is its crop at half the size."""
+    at = np.linspace(0, 3, 48)
+    smooth = 128 + 60 * np.sin(at[:, None]) * np.cos(at)
+    images = jnp.asarray(np.stack([smooth] * 20)[..., None].round().astype(np.uint8))
+    keys = jax.random.split(jax.random.key(0), 20)
+    spec = Augment(crop_scale=0.3)
+    large, small = (distort(images, keys, spec, size) for size in ((48, 48), (24, 24)))
+    halved = np.asarray(large, np.float32).reshape(20, 24, 2, 24, 2, 1).mean((2, 4))
+    assert small.shape == (20, 24, 24, 1)
+    assert np.abs(np.asarray(small, np.float32) - halved).max() <= 2
+
+
 ERASE = Augment(erase=1.0)
 
 

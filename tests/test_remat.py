@@ -12,6 +12,7 @@ from cnnjax.data import Dataset, load
 from cnnjax.nets.blocks import Plain, Residual
 from cnnjax.nets.context import Context
 from cnnjax.nets.net import Head, Net, Stage
+from cnnjax.study import environment
 from cnnjax.train.devices import local
 from cnnjax.train.loop import train
 from cnnjax.train.optimizer import Hyper
@@ -81,6 +82,11 @@ def test_a_step_of_scanned_blocks_needs_less_temporary_memory():
         lowered = step.lower(state, Sums.zero(), *rest, jnp.int32(1), where.positions(32))
         needed[remat] = lowered.compile().memory_analysis().temp_size_in_bytes
     assert needed[True] < 0.5 * needed[False]
+
+
+def test_what_is_measured_so_is_another_measurement():
+    plain, again = (environment.place(local("pmap", 1, None, remat)) for remat in (False, True))
+    assert again == f"{plain}, blocks computed again"
 
 
 def test_in_inference_there_is_nothing_to_compute_again():

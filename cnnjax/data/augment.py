@@ -35,33 +35,40 @@ def normalise(
     return ((jnp.asarray(images).astype(wide) / 255 - mean) / std).astype(dtype)
 
 
-def distort(images: "jax.Array", keys: "jax.Array", spec: Augment) -> "jax.Array":
+def distort(
+    images: "jax.Array", keys: "jax.Array", spec: Augment, size: tuple[int, int] | None = None
+) -> "jax.Array":
     """uint8 [B, H, W, C] cropped, then changed in colour, then by RandAugment, by their typed keys
-    [B].
+    [B]; resized to another height and width where a `size` is given.
 
     Raises:
       UserError: a change of colour for images that are neither grey nor RGB.
     """
     import jax
 
-    if not (spec.crop_scale < 1 or spec.randaugment or spec.jitter):
+    size = size or images.shape[1:3]
+    if not (size != images.shape[1:3] or spec.crop_scale < 1 or spec.randaugment or spec.jitter):
         return images
     if (spec.randaugment or spec.jitter) and images.shape[-1] not in (1, 3):
         raise UserError(
             f"images of {images.shape[-1]} channels are neither grey nor RGB: leave randaugment "
             "and jitter off"
         )
-    return jax.vmap(lambda image, key: _distort_one(image, key, spec))(images, keys)
+    return jax.vmap(lambda image, key: _distort_one(image, key, spec, size))(images, keys)
 
 
-def _distort_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Array":
+def _distort_one(
+    image: "jax.Array", key: "jax.Array", spec: Augment, size: tuple[int, int]
+) -> "jax.Array":
     import jax
 
     from cnnjax.data import colour, crop, randaugment
 
     crop_key, colour_key, operations_key = (jax.random.fold_in(key, place) for place in _PLACES[1:])
     if spec.crop_scale < 1:
-        image = crop.resized_crop(image, crop_key, spec.crop_scale)
+        image = crop.resized_crop(image, crop_key, spec.crop_scale, size)
+    else:
+        image = crop.resized(image, size)
     if spec.jitter:
         image = colour.jitter(image, colour_key, spec.jitter)
     if spec.randaugment:

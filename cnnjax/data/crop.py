@@ -7,11 +7,21 @@ from cnnjax.data import boxes
 from cnnjax.data.boxes import Box
 
 
-def resized_crop(image: jax.Array, key: jax.Array, least: float) -> jax.Array:
-    """A random box of an image [H, W, C] (`boxes.crop`), resized to the image's size."""
+def resized_crop(
+    image: jax.Array, key: jax.Array, least: float, size: tuple[int, int]
+) -> jax.Array:
+    """A random box of an image [H, W, C] (`boxes.crop`), as [*size, C]."""
     height, width, _ = image.shape
     uniforms = jax.random.uniform(key, (boxes.TRIES, 4), jnp.float32)
-    return resize(image, boxes.crop(uniforms, height, width, least, jnp), (height, width))
+    return resize(image, boxes.crop(uniforms, height, width, least, jnp), size)
+
+
+def resized(image: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """The whole of an image [H, W, C], as [*size, C]."""
+    height, width, _ = image.shape
+    if size == (height, width):
+        return image
+    return resize(image, Box(0, 0, height, width), size)
 
 
 def resize(image: jax.Array, box: Box, size: tuple[int, int]) -> jax.Array:

@@ -88,6 +88,7 @@ def place(devices: Any) -> str:
     told += [devices.mode] if devices.count > 1 else []
     if devices.scan is not None:
         told += ["blocks scanned" if devices.scan else "blocks unrolled"]
+    told += ["blocks computed again"] if devices.remat else []
     return ", ".join(told)
 
 

@@ -17,10 +17,11 @@ from cnnjax.data.source import Source, Split
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoints, hosts, probe, resolution, tune
 from cnnjax.train.devices import Devices, check
+from cnnjax.train.given import fitted
 from cnnjax.train.optimizer import Hyper, rate
 from cnnjax.train.program import Program, make_program, predict
 from cnnjax.train.recipe import LinearProbe, Recipe
-from cnnjax.train.step import State, Sums, Task, cross_entropy, fitted, init, start
+from cnnjax.train.step import State, Sums, Task, cross_entropy, init, start
 
 SAVE_SECONDS = 20.0  # At most so much work is lost, and a dispatch.
 DISPATCH_SECONDS = 0.8  # Python hears no signal inside a dispatch.

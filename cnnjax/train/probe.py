@@ -22,9 +22,10 @@ from cnnjax.errors import UserError
 from cnnjax.nets.context import Context
 from cnnjax.nets.net import Flatten, Head, Net
 from cnnjax.train.devices import Devices
+from cnnjax.train.given import shapes
 from cnnjax.train.program import batches
 from cnnjax.train.recipe import Recipe, unaugmented
-from cnnjax.train.step import Task, logits_of, shapes
+from cnnjax.train.step import Task, logits_of
 
 LAYER = ("head", "logits")
 KEPT = 8  # Splits whose features stay in memory.

@@ -121,6 +121,7 @@ class FullSize:
 class Progressive:
     """Images of each of the heights in turn, in pixels, for an equal share of the steps: small ones
     first, which cost less (Howard 2018; Tan & Le 2021, §4, where augmentation grows with them).
+    The step is compiled once a height.
 
     Raises:
       UserError: no sides, or one that is no number of pixels.

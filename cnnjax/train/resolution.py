@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cnnjax.data.boxes import Box
-from cnnjax.data.crop import resize
+from cnnjax.data.crop import resized
 from cnnjax.errors import UserError
 from cnnjax.train.recipe import Progressive, Recipe
 
@@ -33,11 +32,10 @@ def stages(recipe: Recipe, steps: int) -> tuple[tuple[int, int], ...]:
 
 def seen(images: jax.Array, side: int) -> jax.Array:
     """uint8 [B, H, W, C] at that height, resized as Pillow would; as they are for 0."""
-    height, width, _ = at(images.shape[1:], side)
-    if (height, width) == images.shape[1:3]:
+    size = at(images.shape[1:], side)[:2]
+    if size == images.shape[1:3]:
         return images
-    whole = Box(0, 0, *images.shape[1:3])
-    return jax.vmap(lambda image: resize(image, whole, (height, width)))(images)
+    return jax.vmap(lambda image: resized(image, size))(images)
 
 
 def check(net: Any, recipe: Recipe, image_shape: Shape) -> None:

@@ -17,7 +17,6 @@ from jax import lax
 from cnnjax.compute.training import without_gradient
 from cnnjax.data.augment import augment, distort, normalise
 from cnnjax.data.changes import Augment
-from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary
 from cnnjax.nets.context import Context, wide
 from cnnjax.nets.net import Net
@@ -154,40 +153,6 @@ def start(task: Task, variables: Any) -> State:
     )
 
 
-def shapes(task: Task) -> dict[str, Any]:
-    """The net's variables as shapes and types."""
-    state = jax.eval_shape(lambda key: init(task, key), jax.random.key(0))
-    return {"params": state.params, "batch_stats": state.batch_stats}
-
-
-def fitted(task: Task, variables: Any) -> dict[str, Any]:
-    """A copy of given variables in the parameters' type.
-
-    Raises:
-      UserError: they are another net's, naming the first that differs.
-    """
-    wanted, given = (
-        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-        for tree in (shapes(task), {"batch_stats": {}, **variables})
-    )  # fmt: skip
-    for name in sorted({**wanted, **given}):
-        here, there = (jnp.shape(x[name]) if name in x else "none" for x in (wanted, given))
-        if here != there:
-            raise UserError(
-                f"the weights to start from are another net's: {name} is {_sides(there)} there and "
-                f"{_sides(here)} here; load them for this net with cnnjax.load_pretrained"
-            )
-    # A copy, since the first step takes its arrays over.
-    return jax.tree.map(
-        lambda x, new: jnp.array(new, x.dtype), shapes(task), {"batch_stats": {}, **variables}
-    )
-
-
-def _sides(shape: Any) -> str:
-    return shape if isinstance(shape, str) else "×".join(map(str, shape)) or "a number"
-
-
 def train_step(
     task: Task,
     context: Context,
@@ -212,8 +177,8 @@ def train_step(
     recipe = task.recipe
     step_key = jax.random.fold_in(key, state.step)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
-    images = resolution.seen(distort(batch.images, keys, task.augment), side)
-    images = task.normalised(images)
+    size = resolution.at(batch.images.shape[1:], side)[:2]
+    images = task.normalised(distort(batch.images, keys, task.augment, size))
     images = augment(images, keys, task.augment)
     images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
     pooled = axis_name if recipe.batch_norm == "global" else None
