@@ -100,7 +100,8 @@ class Fickle(Executor):
     def offer(self, ready):
         assert ready and len({run.key for run in ready}) == len(ready)
         for run in ready:
-            assert run.key not in self.out and run.key not in self.done, "handed out twice"
+            busy = (*self.out, *self.done, *self.others)
+            assert run.key not in busy, "handed out twice"
         room = self.places.runs - len(self.out)
         taken = ready[: self.draw(st.integers(min(1, room), room))]
         self.out |= {run.key: run for run in taken}
@@ -255,6 +256,26 @@ def test_what_may_pass_is_tried_again_within_bounds(tmp_path_factory, way, times
     again = conductor(folder, Always(folder, "done"), toys(1, 1, 1))
     again.conduct(Progress({}, 1, stream=io.StringIO()))
     assert folder.read_record(run.key)["status"] == "done"  # The next launch tries again.
+
+
+def test_an_old_failure_is_not_taken_for_a_new_one(tmp_path_factory):
+    folder = made(tmp_path_factory)
+    executor = Always(folder, "unborn")
+    study = conductor(folder, executor, toys(1, 1, 1))
+    (run,) = study.all_runs()
+    executor.write(run, "failed", error="in an earlier launch")
+    study.conduct(Progress({}, 1, stream=io.StringIO()))
+    assert len(executor.begun) == 3
+    assert folder.read_record(run.key)["error"].startswith("its process ended without a word")
+
+
+def test_a_run_that_comes_further_each_time_is_never_given_up(tmp_path_factory):
+    folder = made(tmp_path_factory)
+    executor = Always(folder, "further")
+    executor.picked = executor.draw = lambda _: "done" if executor.steps == 5 else "further"
+    study = conductor(folder, executor, toys(1, 1, 1), retries=0)
+    study.conduct(Progress({}, 1, stream=io.StringIO()))
+    assert len(executor.begun) == 6 and study.failed() == []
 
 
 def test_each_attempts_reason_is_kept_and_shown(tmp_path_factory):

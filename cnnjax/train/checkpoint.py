@@ -5,11 +5,14 @@ Orbax does not notice is damage afterwards, hence the manifest.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +147,17 @@ def _refused(path: Path, e: Exception) -> str:
 def _quiet():
     """Orbax tells each step through absl's log, and what it raises, with all its threads saw."""
     log = logging.getLogger("absl")
-    level = log.level
+    level, told = log.level, sys.unraisablehook
     log.setLevel(logging.CRITICAL)
+    sys.unraisablehook = functools.partial(_unless_late, told)
     try:
         yield
+        sys.unraisablehook = told  # Not after a failure: what is then still under way comes late.
     finally:
         log.setLevel(level)
+
+
+def _unless_late(told: Callable[[Any], None], met: Any) -> None:
+    """Threads of a save that failed find its event loop closed, and nobody need know."""
+    if str(met.exc_value) != "Event loop is closed":
+        told(met)
