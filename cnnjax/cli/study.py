@@ -93,8 +93,8 @@ def _conductor(
     plan = new_plan(
         shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
     )
-    machine = (v.parallel, v.devices, v.scan, v.remat)
-    launch = Launch(found.name, front.quick, v.inspect, v.dtype, *machine, v.executor)
+    machine = (v.parallel, v.devices, v.scan, v.remat, v.executor, v.data_workers)
+    launch = Launch(found.name, front.quick, v.inspect, v.dtype, *machine)
     executor = executors.find(v.executor).make(asked, launch, folder)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
