@@ -22,13 +22,14 @@ import cnnjax
 from cnnjax.data import Dataset, load, pixels
 from cnnjax.data.stream import Stream
 from cnnjax.errors import UserError
+from cnnjax.study import experiment
 from cnnjax.study.plan import Head
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
 from cnnjax.study.worker import Worker
 from cnnjax.train import feed, hosts
 from cnnjax.train.devices import local
-from cnnjax.train.loop import Hooks, evaluate, train
+from cnnjax.train.loop import Hooks, evaluate, make_task, train
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import make_recipe
 from tests import parallel
@@ -76,8 +77,8 @@ def far(a, b):
 
 @pytest.mark.parametrize(
     ("mode", "count", "workers"),
-    [("pmap", 1, 0), ("pmap", 8, 0), ("jit", 8, 0), ("fsdp", 4, 0),
-     pytest.param("pmap", 2, 2, marks=pytest.mark.slow)],
+    [("pmap", 1, 0), ("pmap", 8, 0), ("jit", 8, 0),
+     *(pytest.param(*case, marks=pytest.mark.slow) for case in (("fsdp", 4, 0), ("pmap", 2, 2)))],
 )  # fmt: skip
 def test_a_streamed_training_is_the_one_in_memory(resident, streamed, mode, count, workers):
     """Order, augmentation, batch norm, dropout: to rounding, on any number of devices."""
@@ -88,7 +89,9 @@ def test_a_streamed_training_is_the_one_in_memory(resident, streamed, mode, coun
     assert far(one, other) < 1e-10
 
 
-@pytest.mark.parametrize("tune", ["gradual(parts=2)", "probe"])
+@pytest.mark.parametrize(
+    "tune", [pytest.param("gradual(parts=2)", marks=pytest.mark.slow), "probe"]
+)
 def test_what_trains_is_the_same_streamed(resident, streamed, tune):
     recipe = make_recipe(RECIPE, dtype="float64", tune=tune)
     one, other = trained(resident, recipe), trained(streamed, recipe)
@@ -99,6 +102,35 @@ def test_what_trains_is_the_same_streamed(resident, streamed, tune):
                  for o, s in zip((one, other), split, strict=True)]  # fmt: skip
     np.testing.assert_allclose(found[0].logits, found[1].logits, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found[0].labels, found[1].labels)
+
+
+def test_what_comes_cropped_is_not_cropped_again(resident, streamed):
+    recipe = dataclasses.replace(RECIPE, crop_scale=0.5)
+    scales = [make_task(small_net(), recipe, s).augment.crop_scale for s in (resident, streamed)]
+    assert scales == [0.5, 1.0]
+
+
+def test_crops_are_cut_where_images_are_decoded(streamed, monkeypatch):
+    asked = set()
+    cropped = Stream.cropped
+
+    def noted(stream, i, scale, *seed):
+        asked.add((scale, *seed))
+        return cropped(stream, i, scale, *seed)
+
+    monkeypatch.setattr(Stream, "cropped", noted)
+    done = trained(streamed, dataclasses.replace(RECIPE, epochs=2, crop_scale=0.5))
+    assert done.status == "done"
+    assert asked == {(0.5, 3, 0), (0.5, 3, 1)}  # The recipe's scale, the seed, the epoch.
+
+
+def test_flags_say_what_is_streamed(folder):
+    words = [f"--dataset=folder:{folder}", "--resolution=32", "--net=lenet5"]
+    found = experiment.setting(experiment.load("train", ROOT / "experiments", words))
+    assert (found.dataset.stream, found.dataset.eval_crop) == (None, 1.0)
+    words += ["--stream", "--eval_crop=0.875"]
+    found = experiment.setting(experiment.load("train", ROOT / "experiments", words))
+    assert (found.dataset.stream, found.dataset.eval_crop) == (True, 0.875)
 
 
 def test_a_resumed_stream_is_the_uninterrupted_one_to_the_bit(streamed, tmp_path):
