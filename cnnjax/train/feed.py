@@ -19,6 +19,7 @@ from cnnjax.train.program import Program
 from cnnjax.train.step import State, Sums, Task
 
 AHEAD = 2  # Batches on the devices before their step, and steps under way.
+PATIENCE = 30.0  # Seconds: who hangs on a file system that is gone ends with the process.
 TICK = 0.002  # Seconds: how finely waiting is measured.
 
 
@@ -132,7 +133,7 @@ class Ahead:
     def close(self) -> None:
         """Stop the thread and the iterator; nothing may be asked for afterwards."""
         self._closed.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         try:

@@ -121,7 +121,7 @@ class Lens:
             for part in batches(self._infer, self._weights, split, self._devices, self._size):
                 found.append(part)
                 each()
-            features, labels = (np.concatenate(x)[: len(split)] for x in zip(*found, strict=True))
+            features, labels = map(np.concatenate, zip(*found, strict=True))
             self._known[name] = Split(features[:, None, None, :], labels, split.extra)
         self._known.move_to_end(name)
         while len(self._known) > KEPT:

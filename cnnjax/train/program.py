@@ -206,7 +206,7 @@ def _abstract(task: Task, devices: Devices) -> tuple[State, Sums, Any, Hyper]:
 
 
 class Answers(NamedTuple):
-    """Float32 outputs [N, ...] and labels [N] of a split, each example once."""
+    """Outputs [N, ...] and labels [N] of a split or a batch of it, each example once."""
 
     outputs: np.ndarray
     labels: np.ndarray
@@ -219,9 +219,9 @@ def predict(
     devices: Devices,
     size: int,
 ) -> Answers:
-    """What `infer` gives for a split, `size` at a time."""
+    """What `infer` gives for a split in float32, `size` at a time."""
     found = list(batches(infer, weights, split, devices, size))
-    outputs, labels = (np.concatenate(parts)[: len(split)] for parts in zip(*found, strict=True))
+    outputs, labels = map(np.concatenate, zip(*found, strict=True))
     return Answers(outputs.astype(np.float32), labels)
 
 
@@ -232,8 +232,10 @@ def batches(
     devices: Devices,
     size: int,
 ) -> Iterator[Answers]:
-    """What `infer(weights, images)` gives for a split, `size` at a time; the last batch is padded,
-    so that one shape is compiled."""
+    """What `infer(weights, images)` gives for a split, `size` at a time; the last batch is padded
+    before and cut after, so that one shape is compiled."""
+    left = len(split)
     for images, labels in split.batches(size, devices.share(size), devices.data_workers):
-        outputs = infer(weights, devices.put_share(images))
-        yield Answers(np.asarray(outputs), devices.gathered(labels))
+        outputs = np.asarray(infer(weights, devices.put_share(images)))
+        yield Answers(outputs[:left], devices.gathered(labels)[:left])
+        left -= size
