@@ -17,7 +17,7 @@ from cnnjax.study.worker import model_of
 from cnnjax.train import devices as placement
 from cnnjax.train import recipes
 from cnnjax.train.loop import Hooks, train
-from cnnjax.train.model import Model, load_model, predict_logits, save_model
+from cnnjax.train.model import Model, answers, load_model, predict_logits, save_model
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import make_recipe
 
@@ -60,9 +60,19 @@ class Trained:
         return exp / exp.sum(axis=-1, keepdims=True)
 
     def evaluate(
-        self, dataset: str | Dataset, split: str = "test", batch_size: int = 128
+        self,
+        dataset: str | Dataset,
+        split: str = "test",
+        batch_size: int = 128,
+        data_workers: int = 0,
     ) -> dict[str, float]:
-        """Accuracy, loss and the number of examples on a split of a dataset, each example once."""
+        """Accuracy, loss and the number of examples on a split of a dataset, each example once.
+
+        `data_workers` is as in `fit`.
+
+        Raises:
+          UserError: a dataset of other images or classes, or no such split.
+        """
         source = data.load(_dataset(dataset))
         if split not in ("train", "val", "test"):
             raise UserError(f"split: {split!r} is none of train, val, test")
@@ -72,11 +82,15 @@ class Trained:
                 f"{source.info.name} has {source.info.classes} classes, the net "
                 f"{len(self.model.class_names)}"
             )
-        logits = self._logits(_as_uint8(examples.images, self.model.image_shape), batch_size)
+        if tuple(source.info.image_shape) != tuple(self.model.image_shape):
+            raise _misfit(source.info.image_shape, self.model.image_shape)
+        with precision(self.model.dtype):
+            where = placement.local(count=1, data_workers=data_workers)
+            logits, labels = answers(self.model, examples, where, batch_size)
         shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        right = logits.argmax(-1) == examples.labels
-        loss = -log_p[np.arange(len(right)), examples.labels].mean()
+        right = logits.argmax(-1) == labels
+        loss = -log_p[np.arange(len(right)), labels].mean()
         return {"accuracy": float(right.mean()), "loss": float(loss), "examples": len(right)}
 
     def save(self, folder: str | Path) -> None:
@@ -99,6 +113,7 @@ def fit(
     devices: int | None = None,
     scan: bool | None = None,
     remat: bool = False,
+    data_workers: int = 0,
     pretrained: Any = None,
     recipe: str | None = None,
     **fields: Any,
@@ -108,7 +123,9 @@ def fit(
 
     `pretrained` is what `cnnjax.load_pretrained` gives for the net: the training starts from those
     weights, and sees images as they did. `parallel`, `devices`, `scan` and `remat` say how it is
-    computed and change nothing but rounding.
+    computed and change nothing but rounding; `data_workers`, by how many processes a streamed
+    dataset is decoded, changes nothing. With some, a script must start under
+    `if __name__ == "__main__":`.
 
     Raises:
       UserError: an unknown name or field with the nearest match, a value out of range, or weights
@@ -127,7 +144,7 @@ def fit(
         variables = pretrained and pretrained.variables
         source = seen_as(source, pretrained.preprocess) if pretrained else source
         history: list[dict[str, Any]] = []
-        where = placement.local(parallel, devices, scan, remat)
+        where = placement.local(parallel, devices, scan, remat, data_workers)
         hooks = Hooks(epoch=history.append)
         outcome = train(net, chosen, source, seed, where, hooks, variables=variables)
         model = model_of(net, chosen, source, outcome.variables)
@@ -155,9 +172,13 @@ def _as_uint8(images: Any, shape: tuple[int, int, int]) -> np.ndarray:
     if images.ndim == 3:
         images = images[None]
     if images.shape[1:] != tuple(shape):
-        raise UserError(f"images of {images.shape[1:]} given, the net takes {tuple(shape)}")
+        raise _misfit(images.shape[1:], shape)
     if images.dtype == np.uint8:
         return images
     if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
         raise UserError("give images as uint8, or as floats in [0, 1]")
     return np.round(images * 255).astype(np.uint8)
+
+
+def _misfit(given: Sequence[int], wanted: Sequence[int]) -> UserError:
+    return UserError(f"images of {tuple(given)} given, the net takes {tuple(wanted)}")

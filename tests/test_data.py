@@ -1,5 +1,6 @@
 """Datasets as values, splits held out, statistics, the cache: what all sources share."""
 
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -40,9 +41,15 @@ def pairs(images, labels):
 # The value.
 
 
-@pytest.mark.parametrize("field", ["name", "size", "resolution", "train_examples"])
+OTHERS = {
+    "name": "cifar10", "size": 48, "resolution": 16, "train_examples": 100, "stream": True,
+    "eval_crop": 0.875,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Dataset)])
 def test_every_field_of_a_dataset_is_in_its_key(field):
-    other = {"name": "cifar10", "size": 48, "resolution": 16, "train_examples": 100}[field]
+    other = OTHERS[field]
     dataset = Dataset(**{field: other})
     assert key(dataset) != key(Dataset())
     assert from_json(to_json(dataset)) == dataset

@@ -1,6 +1,7 @@
 """TFDS datasets, prepared here without TensorFlow and read without it."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import subprocess
@@ -179,6 +180,33 @@ def test_nothing_is_written_where_the_data_are(root):
     os.chmod(folder, 0o755)
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_streamed_images_are_those_in_memory(root, workers):
+    prepare(root, shape=(None, None, 3))
+    resident = Dataset("pictures", resolution=8, stream=False)
+    one, other = load(resident), load(dataclasses.replace(resident, stream=True))
+    assert check(dataclasses.replace(resident, stream=True)).info == other.info
+    for split in ("train", "val", "test"):
+        a, batches = getattr(one, split), list(getattr(other, split).batches(4, workers=workers))
+        for field, wanted in (("images", a.images), ("labels", a.labels)):
+            found = np.concatenate([getattr(batch, field) for batch in batches])[: len(a)]
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_broken_streamed_image_is_told(root, monkeypatch):
+    prepare(root)
+    stream = load(Dataset("pictures", resolution=8, stream=True)).train
+    monkeypatch.setattr(pixels, "decode", lambda *_: (_ for _ in ()).throw(ValueError("cut off")))
+    with pytest.raises(UserError, match="number 3[0-9]? of 'train' under .* .cut off.: prepare it"):
+        stream.read(np.flatnonzero(stream.rows >= 30)[:1])
+
+
+def test_streamed_rectangles_need_a_resolution(root):
+    prepare(root)
+    with pytest.raises(UserError, match="pictures: 6×5 images are streamed as squares: set resol"):
+        check(Dataset("pictures", stream=True))
+
+
 def test_digits_by_name_are_not_mirrored(root):
     prepare(root, name="kmnist")
     assert not load(Dataset("kmnist")).info.flip
@@ -289,7 +317,7 @@ def test_a_broken_image_is_told(root, monkeypatch):
 def test_more_than_the_memory_holds_is_told(root, monkeypatch):
     prepare(root)
     monkeypatch.setattr(os, "sysconf", lambda name: 50)
-    with pytest.raises(UserError, match=r"pictures at 9x9 needs 0 GiB of memory.*lower resolution"):
+    with pytest.raises(UserError, match=r"pictures at 9x9 needs 0 GiB of memory.*lower the resol"):
         load(Dataset("pictures", resolution=9))
 
 

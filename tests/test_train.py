@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(source):
 def test_training_learns_and_evaluation_counts_each_example_once(source):
     recipe = dataclasses.replace(RECIPE, epochs=40, cutout=0, pad_crop=0, flip=False)
     done = trained(source, recipe, "pmap", 1)
-    metrics, logits = evaluate(done.program, local(count=1), done.state, source.val, "val")
+    metrics, logits, _ = evaluate(done.program, local(count=1), done.state, source.val, "val")
     assert logits.shape == (20, 3)  # 16 and a padded batch with 4.
     assert metrics["val_accuracy"] == np.mean(logits.argmax(-1) == source.val.labels)
     assert metrics["val_accuracy"] > 0.6

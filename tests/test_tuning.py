@@ -100,7 +100,7 @@ def test_a_probe_computes_features_once_and_stops_when_asked(source, tmp_path, m
 
     def counted(*args):
         for part in real(*args):
-            seen.append(len(part))
+            seen.append(len(part.labels))
             yield part
 
     monkeypatch.setattr(probe, "batches", counted)

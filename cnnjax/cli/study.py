@@ -133,8 +133,8 @@ def _launch(front: flags.FlagValues, found: Any) -> Any:
     from cnnjax.study.launch import Launch
 
     v = found.values
-    machine = (v.parallel, v.devices, v.scan, v.remat)
-    return Launch(found.name, front.quick, v.inspect, v.dtype, *machine, v.executor)
+    machine = (v.parallel, v.devices, v.scan, v.remat, v.executor, v.data_workers)
+    return Launch(found.name, front.quick, v.inspect, v.dtype, *machine)
 
 
 def _follow(launch: Any) -> int:

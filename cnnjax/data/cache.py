@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.source import Info, Raw, Split
+from cnnjax.data.parts import Info, Outline, Raw
+from cnnjax.data.split import Split
 from cnnjax.errors import UserError
 
 _FORMAT = 1  # Raise it when what is kept changes its meaning.
@@ -57,6 +58,21 @@ def remembered(stamp: str, make: Callable[[], Raw]) -> Raw:
         raw = make()
         write_arrays(path, _pack(raw))
     return raw
+
+
+def outlined(stamp: str, make: Callable[[], Outline]) -> Outline:
+    """What `make` made when it was last called for this stamp.
+
+    Raises:
+      UserError: the cache can't be written.
+    """
+    path = folder() / f"outline-{stamp}.npz"
+    if (told := (read_arrays(path) or {}).get("told")) is not None:
+        found = json.loads(str(told))
+        return Outline(**found | {"info": _info(found["info"])})
+    made = make()
+    write_arrays(path, {"told": np.array(json.dumps(dataclasses.asdict(made)))})
+    return made
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
@@ -146,8 +162,11 @@ def _unpack(arrays: dict[str, np.ndarray]) -> Raw | None:
     told = json.loads(str(arrays.pop("told", "{}")))
     if not told or told["arrays"] != sorted(arrays):
         return None
-    info = {k: tuple(v) if isinstance(v, list) else v for k, v in told["info"].items()}
-    return Raw(Info(**info), **{name: _split(arrays, name) for name in _SPLITS})
+    return Raw(_info(told["info"]), **{name: _split(arrays, name) for name in _SPLITS})
+
+
+def _info(told: dict) -> Info:
+    return Info(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
 
 
 def _split(arrays: dict[str, np.ndarray], name: str) -> Split | None:

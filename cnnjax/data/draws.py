@@ -19,6 +19,11 @@ def between(raw: np.ndarray, low: np.ndarray | int, high: np.ndarray | int) -> n
     return low + (np.asarray(raw, np.uint64) % span).astype(np.int64)
 
 
+def fraction(raw: np.ndarray) -> np.ndarray:
+    """Words as float64 in [0, 1), from their upper 53 bits."""
+    return (np.asarray(raw, np.uint64) >> np.uint64(11)) * 2.0**-53
+
+
 def permutation(n: int, *seed: int) -> np.ndarray:
     """A permutation of 0..n-1, int64 [n]."""
     return np.argsort(words(*seed).random_raw(n), kind="stable")

@@ -62,19 +62,30 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def fit(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [H, W, C] to [side, side, C]: the central square, resized bilinearly, antialiased."""
+def fit(image: np.ndarray, side: int, share: float = 1.0) -> np.ndarray:
+    """uint8 [H, W, C] to [side, side, C]: the central square, resized bilinearly, antialiased.
+
+    `share` is how much of the shorter side the square has: 0.875 is as good as resizing that side
+    to side / 0.875 and cutting the centre out.
+    """
+    height, width, _ = image.shape
+    if height == width == side and share == 1.0:
+        return image
+    edge = min(height, width) * share
+    left, top = (width - edge) / 2, (height - edge) / 2
+    return resize(image, side, (left, top, left + edge, top + edge))
+
+
+def resize(
+    image: np.ndarray, side: int, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """uint8 [H, W, C], or its box (left, top, right, bottom) in view of what is around it, to
+    [side, side, C]: bilinearly, antialiased."""
     from PIL import Image
 
-    height, width, channels = image.shape
-    if height == width == side:
-        return image
-    short = min(height, width)
-    left, top = (width - short) / 2, (height - short) / 2
-    box = (left, top, left + short, top + short)
     how = Image.Resampling.BILINEAR
     planes = [np.asarray(plane.resize((side, side), how, box)) for plane in _planes(image)]
-    return np.dstack(planes).reshape(side, side, channels)
+    return np.dstack(planes).reshape(side, side, image.shape[-1])
 
 
 def fit_all(images: np.ndarray, side: int) -> np.ndarray:

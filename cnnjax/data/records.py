@@ -1,13 +1,17 @@
 """Prepared TFDS datasets, read without TensorFlow. Importing this is what imports TFDS."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from cnnjax.data import pixels
-from cnnjax.data.source import Split
+from cnnjax.data.split import Split
+from cnnjax.data.stream import Encoded
 from cnnjax.errors import UserError
 
 _BATCH = 1024  # Records decoded before they are resized: bounds what large images take.
@@ -48,6 +52,36 @@ def read(
             column += [r[name] for r in batch]
     extra = {name: np.array(column, facts[name]) for name, column in columns.items()}
     return Split(np.concatenate(images), np.array(labels, np.int32), extra)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """A split of an array_record dataset as a store of examples; `keys` name image and label."""
+
+    folder: str
+    split: str
+    keys: tuple[str, str]
+    examples: int
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def __getitem__(self, i: int) -> Encoded:
+        image, label = self.keys
+        record = self._source[i]
+        return Encoded(record[image], int(record[label]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files, which each process has of its own."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @functools.cached_property
+    def _source(self) -> Any:
+        return _records(tfds.builder_from_directory(self.folder), self.split, {self.keys[1]})
+
+    def unreadable(self, i: int, reason: str) -> UserError:
+        where = f"number {i} of {self.split!r} under {self.folder}"
+        return UserError(f"can't decode the image {where} ({reason}): prepare it again")
 
 
 def first_label(builder: tfds.core.DatasetBuilder, split: str, label: str) -> int:

@@ -1,4 +1,4 @@
-"""A dataset by name: found, read, split and measured, as numpy arrays in memory.
+"""A dataset by name: found, read, split and measured, in memory or streamed from where it lies.
 
 A kind of dataset is one module in `cnnjax/data/sources/`, found there by name. It holds
 
@@ -6,7 +6,9 @@ A kind of dataset is one module in `cnnjax/data/sources/`, found there by name. 
 - `claims(name) -> bool`: is the name one of its own? What nobody claims goes to `sources/tfds.py`;
 - `stamp(dataset) -> str`: cheap; changes whenever the data would; UserError if there are no data;
 - `read(dataset) -> Raw`;
-- `outline(dataset) -> Outline`, only where that is cheaper than `read`.
+- `outline(dataset) -> Outline`, only where that is cheaper than `read`;
+- only where examples can be read one by one, `nbytes(dataset) -> int`, cheap: what all its images
+  would take in memory; and `stream(dataset) -> Raw`, cheap: its splits as `Stream`s.
 
 Every choice made here is fixed, whatever the run's seed. Where a dataset has no validation split,
 10 % of its training images, at most 5,000, are held out by a fixed permutation; where it has no
@@ -17,18 +19,30 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
 
-from cnnjax.data import draws, pixels
+from cnnjax.data import cache, draws, pixels, statistics
+from cnnjax.data.parts import Info, Outline, Raw, Source
+from cnnjax.data.split import Split
+from cnnjax.data.stream import Stream
 from cnnjax.errors import UserError
 from cnnjax.values import value
 
+__all__ = [
+    "Dataset", "Info", "Outline", "Raw", "Source", "Split", "Stream", "check", "flippable", "load",
+    "names", "streamed",
+]  # fmt: skip
+
 SIZES = (16, 256)  # Pixels: below, digits are specks; above, making the set takes minutes.
 RESOLUTIONS = (8, 1024)
-_TEST, _VAL, _SUBSET = 1, 2, 3  # Which permutation: seeds that must never change.
+_TEST, _VAL, _SUBSET, _SAMPLE = 1, 2, 3, 4  # Which permutation: seeds that must never change.
+
+# More is streamed, unless told otherwise. The same on every machine, and it must never change: a
+# random crop of a streamed image is cut from the original, so that it is part of what a run is.
+RESIDENT_BYTES = 2 << 30
+SAMPLE = 2000  # Training images that a stream's mean and deviation are of.
 
 # Mirrored, these become another class or none.
 _HANDED = ("mnist", "svhn", "digit", "omniglot", "char", "letter", "alpha", "text", "gtsrb")
@@ -43,12 +57,17 @@ class Dataset:
     `size`: side in pixels of the canvas, of generated datasets only.
     `resolution`: side in pixels that images are resized to, antialiased; as they come if None.
     `train_examples`: train on the first n of a fixed permutation, on all if None.
+    `stream`: decode images whenever they are needed, instead of once into memory; by rule if None:
+    where all would take over `RESIDENT_BYTES`, or evaluation crops.
+    `eval_crop`: the share of the shorter side that evaluation sees, in the centre; streams only.
     """
 
     name: str = "cluttered_digits"
     size: int = 32
     resolution: int | None = None
     train_examples: int | None = None
+    stream: bool | None = None
+    eval_crop: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises UserError: a field out of its range."""
@@ -59,86 +78,12 @@ class Dataset:
             _within("resolution", self.resolution, *RESOLUTIONS)
         if self.train_examples is not None:
             _within("train_examples", self.train_examples, 1, None)
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """What a dataset is.
-
-    `image_shape`: (height, width, channels). `flip`: does a mirrored image keep its label?
-    `provenance`: version and where it comes from. `notes`: what was decided for the reader.
-    """
-
-    name: str
-    image_shape: tuple[int, int, int]
-    class_names: tuple[str, ...]
-    flip: bool
-    provenance: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Split:
-    """Examples in memory: `images` uint8 [n, H, W, C], `labels` int32 [n], `extra` facts [n].
-
-    A random-access source in grain's sense too: whoever uses only `len` and indexing can be given
-    any other such source.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-        facts = {name: column[i] for name, column in self.extra.items()}
-        return {"image": self.images[i], "label": self.labels[i]} | facts
-
-    def take(self, indices: np.ndarray) -> "Split":
-        """The examples at `indices`, in that order."""
-        facts = {name: column[indices] for name, column in self.extra.items()}
-        return Split(self.images[indices], self.labels[indices], facts)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Raw:
-    """A dataset as its module reads it, before anything is held out."""
-
-    info: Info
-    train: Split
-    val: Split | None
-    test: Split | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Outline:
-    """A dataset without its images: what it is and how many examples each split has.
-
-    A module's `outline` leaves `val` and `test` None where the dataset has no such split.
-    """
-
-    info: Info
-    train: int
-    val: int | None
-    test: int | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Source:
-    """A dataset ready for use; `mean`, `std`: of the training images in [0, 1], float32 [C]."""
-
-    info: Info
-    train: Split
-    val: Split
-    test: Split
-    mean: np.ndarray
-    std: np.ndarray
+        if not (self.stream is None or isinstance(self.stream, bool)):
+            raise UserError(f"stream={self.stream!r}: use true, false, or none for the rule")
+        if not isinstance(self.eval_crop, float) or not 0 < self.eval_crop <= 1:
+            raise UserError(f"eval_crop={self.eval_crop!r}: use a share of the side, 1.0 at most")
+        if self.stream is False and self.eval_crop < 1:
+            raise UserError("eval_crop: only streamed images are cropped; leave stream out")
 
 
 def load(dataset: Dataset) -> Source:
@@ -147,7 +92,26 @@ def load(dataset: Dataset) -> Source:
     Raises:
       UserError: no such dataset, not prepared, unreadable, or fewer training examples than asked.
     """
-    return _load(dataset, _module(dataset.name).stamp(dataset))
+    module = _module(dataset.name)
+    if streamed(dataset):
+        return _open(dataset, module.stream(dataset))
+    return _load(dataset, module.stamp(dataset))
+
+
+def streamed(dataset: Dataset) -> bool:
+    """Are its images decoded whenever they are needed?
+
+    Raises:
+      UserError: they should be and can't, or there is no such dataset.
+    """
+    module = _module(dataset.name)
+    possible = hasattr(module, "stream")
+    if dataset.stream is not None or dataset.eval_crop < 1:
+        if dataset.stream is not False and not possible:
+            word = "stream" if dataset.stream else "eval_crop"
+            raise UserError(f"{word}: {dataset.name} can't be streamed; it is in memory as a whole")
+        return dataset.stream is not False
+    return possible and module.nbytes(dataset) > RESIDENT_BYTES
 
 
 def check(dataset: Dataset) -> Outline:
@@ -157,6 +121,8 @@ def check(dataset: Dataset) -> Outline:
       UserError: as `load`, but for images that only reading them finds broken.
     """
     module = _module(dataset.name)
+    if streamed(dataset):
+        return _settle(_sizes(module.stream(dataset)), dataset)
     module.stamp(dataset)
     if hasattr(module, "outline"):
         return _settle(module.outline(dataset), dataset)
@@ -178,7 +144,32 @@ def flippable(name: str, class_names: tuple[str, ...] = ()) -> bool:
 @functools.lru_cache(maxsize=3)
 def _load(dataset: Dataset, stamp: str) -> Source:
     del stamp  # Part of what is remembered: other data, other stamp.
-    raw = _module(dataset.name).read(dataset)
+    info, *splits = _divided(_module(dataset.name).read(dataset), dataset)
+    if dataset.resolution is not None:
+        side = dataset.resolution
+        splits = [dataclasses.replace(s, images=pixels.fit_all(s.images, side)) for s in splits]
+    train, val, test = splits
+    mean, std = statistics.of(train.images)
+    for split in splits:
+        for array in (split.images, split.labels, *split.extra.values()):
+            array.setflags(write=False)  # They are shared by whoever loads this dataset.
+    return Source(info, train, val, test, mean, std)
+
+
+@functools.lru_cache(maxsize=3)
+def _open(dataset: Dataset, raw: Raw) -> Source:
+    info, train, val, test = _divided(raw, dataset)
+    path = cache.folder() / f"statistics-{cache.digest(train.stamp, len(train))}.npz"
+    found = cache.read_arrays(path) or {}
+    if {"mean", "std"} - set(found):
+        mean, std = statistics.of(train.sample(SAMPLE, _SAMPLE).images)
+        found = {"mean": mean, "std": std}
+        cache.write_arrays(path, found)
+    return Source(info, train, val, test, found["mean"], found["std"])
+
+
+def _divided(raw: Raw, dataset: Dataset) -> tuple:
+    """What the dataset is, and what is left to train on, to validate and to test by."""
     outline = _settle(_sizes(raw), dataset)
     train, val, test = raw.train, raw.val, raw.test
     if test is None:
@@ -188,16 +179,7 @@ def _load(dataset: Dataset, stamp: str) -> Source:
     if dataset.train_examples is not None:
         chosen = draws.permutation(len(train), _SUBSET)[: dataset.train_examples]
         train = train.take(chosen)
-    if dataset.resolution is not None:
-        side = dataset.resolution
-        train, val, test = (
-            _with_images(s, pixels.fit_all(s.images, side)) for s in (train, val, test)
-        )
-    mean, std = _statistics(train.images)
-    for split in (train, val, test):
-        for array in (split.images, split.labels, *split.extra.values()):
-            array.setflags(write=False)  # They are shared by whoever loads this dataset.
-    return Source(outline.info, train, val, test, mean, std)
+    return outline.info, train, val, test
 
 
 def _settle(found: Outline, dataset: Dataset) -> Outline:
@@ -212,6 +194,9 @@ def _settle(found: Outline, dataset: Dataset) -> Outline:
     wanted = dataset.train_examples or train
     if wanted > train:
         raise UserError(f"train_examples={wanted}: {dataset.name} has {train} to train on")
+    if streamed(dataset):
+        few = f"mean and deviation are of {min(SAMPLE, wanted):,} training images"
+        notes += (f"streamed: decoded when they are needed; {few}",)
     height, width, channels = found.info.image_shape
     side = dataset.resolution
     shape = (side or height, side or width, channels)
@@ -231,30 +216,10 @@ def _sizes(raw: Raw) -> Outline:
     return Outline(raw.info, len(raw.train), val, test)
 
 
-def _hold_out(split: Split, n: int, seed: int) -> tuple[Split, Split]:
+def _hold_out(split: Split | Stream, n: int, seed: int) -> tuple:
     """(what is left, the n held out), each in its old order."""
     order = draws.permutation(len(split), seed)
     return split.take(np.sort(order[n:])), split.take(np.sort(order[:n]))
-
-
-def _with_images(split: Split, images: np.ndarray) -> Split:
-    return dataclasses.replace(split, images=images)
-
-
-def _statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per channel mean and standard deviation in [0, 1], float32 [C].
-
-    Through counts of the 256 values, which is exact and needs no float copy of the images.
-    """
-    levels = np.arange(256) / 255
-    columns = [
-        np.bincount(images[..., c].reshape(-1), minlength=256) for c in range(images.shape[-1])
-    ]
-    share = np.stack(columns) / columns[0].sum()
-    mean = share @ levels
-    std = np.sqrt(np.maximum(share @ levels**2 - mean**2, 0))
-    # A channel of one value only would be divided by zero: one grey level is the least.
-    return mean.astype(np.float32), np.maximum(std, 1 / 255).astype(np.float32)
 
 
 def _modules() -> dict[str, ModuleType]:

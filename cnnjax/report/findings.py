@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, speed, transfer, words
+from cnnjax.report import goal, input_wait, speed, transfer, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
-from cnnjax.report.condition import Failure, banners, failures, progress
+from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
 from cnnjax.report.points import SAME_COST, Row, Summary, summarise
 from cnnjax.study import stats
 from cnnjax.study.records import Study
@@ -80,8 +80,10 @@ def _findings(r: Report) -> list[Finding]:
         *_rising(s),
         *_edges(s),
     ]
-    found += [*_gap(s), *_survivors(s), *_seeds(r), *_notes(s)]
-    return found
+    found += [*_gap(s), *_survivors(s), *_seeds(r)]
+    slow = input_wait.advised(plan_runs(s.study))
+    found += [Finding("Input is the bottleneck", slow)] if slow else []
+    return [*found, *_notes(s)]
 
 
 def _alone(s: Summary) -> str:

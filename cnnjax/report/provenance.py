@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cnnjax.report import words
+from cnnjax.report import input_wait, words
 from cnnjax.report.condition import hardware, plan_runs
 from cnnjax.report.findings import Report
 from cnnjax.study.records import Record
@@ -23,6 +23,7 @@ def provenance(r: Report) -> list[tuple[str, str]]:
         ("Weights from", _all(run.source for run in runs)),
         ("Runs", _counts(r, runs)),
         ("Training time", _time(runs)),
+        ("Input wait", input_wait.told(runs)),
         ("Training compute", _compute(runs)),
     ]
     return [(what, value) for what, value in told if value]

@@ -227,7 +227,8 @@ def setting(experiment: Experiment) -> Setting:
     given["learning_rate"] = v.learning_rate or v.learning_rates[0]
     # An experiment's own default is for weights, where there are some.
     reinit = v.reinit if v.pretrained or v["reinit"].present else ()
-    dataset = Dataset(v.dataset, v.size, v.resolution, _train_examples(experiment))
+    examples = _train_examples(experiment)
+    dataset = Dataset(v.dataset, v.size, v.resolution, examples, v.stream, v.eval_crop)
     outline = check(dataset)
     return Setting(
         net_name=v.net,
@@ -253,7 +254,7 @@ def _train_examples(experiment: Experiment) -> int | None:
         return v.train_examples
     if v["dataset"].present and not experiment.quick:
         return None
-    there = check(Dataset(v.dataset, v.size)).train
+    there = check(Dataset(v.dataset, v.size, v.resolution, None, v.stream, v.eval_crop)).train
     return v.train_examples if v.train_examples < there else None
 
 

@@ -26,8 +26,8 @@ def inspect(
     effective field, as plain data for `artifacts/inspection.json`.
     """
     task = make_task(net, recipe, source)
-    images = jax.jit(task.normalised)(source.val.images[:BATCH])
-    labels = source.val.labels[:BATCH]
+    batch = next(source.val.batches(min(BATCH, len(source.val))))
+    images, labels = jax.jit(task.normalised)(batch.images), batch.labels
     found = {}
     for name, variables in looks.items():
         rows = gradient_flow(net, variables, images, labels)

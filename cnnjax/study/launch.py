@@ -27,6 +27,7 @@ class Launch:
     scan: bool | None = None
     remat: bool = False
     executor: str = "inline"
+    data_workers: int | None = None
 
     def worker(
         self,
@@ -42,7 +43,7 @@ class Launch:
         from cnnjax.study.worker import Worker
         from cnnjax.train.devices import local
 
-        where = local(self.parallel, self.devices, self.scan, self.remat)
+        where = local(self.parallel, self.devices, self.scan, self.remat, self.data_workers)
         return Worker(
             folder, where, self.experiment, self.quick, self.inspect, self.executor, progress, stop
         )

@@ -143,6 +143,10 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
 
     add("recipe", text, "recipe", None, "a recipe by name, whose fields hold where the command "
         f"line gives none ({recipes.about()})")  # fmt: skip
+    add("data", flags.DEFINE_bool, "stream", None, "decode images whenever they are needed, not "
+        "once into memory (default: where they would take over 2 GiB)")  # fmt: skip
+    add("data", flags.DEFINE_float, "eval_crop", 1.0, "streamed: the share of the shorter side "
+        "that evaluation sees, in the centre", lower_bound=0.0, upper_bound=1.0)  # fmt: skip
     for field in dataclasses.fields(recipe):
         if field.name != "learning_rate":
             _recipe_flag(values, field, defaults)
@@ -151,6 +155,8 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
                       "how several devices share a batch; fsdp spreads the weights too",
                       flag_values=values)  # fmt: skip
     add("machine", whole, "devices", None, "use so many of the local devices (default: all)")
+    add("machine", whole, "data_workers", None, "processes that decode streamed images (default: a "
+        "core each, at most 16; none where the CPU computes)", lower_bound=0)  # fmt: skip
     flags.DEFINE_bool("scan", None, "compile equal blocks once and scan them (default: by rule)",
                       flag_values=values)  # fmt: skip
     flags.DEFINE_bool("remat", False, "compute what is inside blocks again in the backward pass, "

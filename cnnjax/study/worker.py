@@ -132,7 +132,7 @@ class Worker:
         record["timings"] = {
             "train_seconds": round(outcome.seconds, 3),
             "compile_seconds": round(outcome.program.compile_seconds, 3),
-        }
+        } | self._waited(run)
         if outcome.status == "diverged":
             record["error"] = f"the loss was not finite after {outcome.steps} steps"
 
@@ -172,6 +172,12 @@ class Worker:
         saved = self._saved(run)
         return train(run.net, run.recipe, source, run.seed, self.devices, hooks, saved, variables)
 
+    def _waited(self, run: Run) -> dict[str, float]:
+        """Seconds in which a streamed training waited for images, over all its attempts."""
+        rows = self.folder.read_curve(run.key)
+        waits = [row["input_wait_seconds"] for row in rows if "input_wait_seconds" in row]
+        return {"input_wait_seconds": round(sum(waits), 3)} if waits else {}
+
     def _saved(self, run: Run) -> Path:
         return self.folder.run_dir(run.key) / "checkpoint"
 
@@ -185,8 +191,8 @@ class Worker:
         metrics: dict[str, float] = {}
         for name, split in splits.items():
             split = outcome.seen(split)
-            found, logits = evaluate(outcome.program, self.devices, outcome.state, split, name)
-            metrics |= found
+            found = evaluate(outcome.program, self.devices, outcome.state, split, name)
+            metrics |= found.metrics
         if run.test and self.inspect and run.seed == 0:
             self._inspect(run, source, outcome, start)
         if run.test:
@@ -194,8 +200,8 @@ class Worker:
             self.folder.write_predictions(
                 run.key,
                 index=np.arange(len(source.test)),
-                label=np.asarray(source.test.labels),
-                logits=logits,
+                label=found.labels,
+                logits=found.logits,
                 **extra,
             )
             save_model(

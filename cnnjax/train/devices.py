@@ -14,9 +14,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from cnnjax.data import pipeline
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
 from cnnjax.train import convolution, scan
+from cnnjax.train.placing import outline, placed
 from cnnjax.train.recipe import Recipe
 
 MODES = ("pmap", "jit", "fsdp")
@@ -35,6 +37,7 @@ class Devices:
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
     `remat` the backward pass computes again what is inside blocks, rather than keep it.
     `target` is another platform than the devices', to lower for and never to run on.
+    `data_workers` processes decode what is streamed.
     """
 
     mesh: Mesh
@@ -42,6 +45,7 @@ class Devices:
     scan: bool | None = None
     target: str | None = None
     remat: bool = False
+    data_workers: int = 0
 
     @property
     def count(self) -> int:
@@ -102,16 +106,43 @@ class Devices:
 
     def put(self, tree: Any) -> Any:
         """The same arrays on every device; every process gives the same."""
-        return jax.tree.map(lambda x: _placed(x, self._sharding()), tree)
+        return jax.tree.map(lambda x: placed(x, self._sharding()), tree)
 
     def put_state(self, tree: Any) -> Any:
         """What training changes: on every device, or with `fsdp` a part of each large array on
         each."""
-        return jax.tree.map(_placed, tree, self._layout(tree))
+        return jax.tree.map(placed, tree, self._layout(tree))
 
     def put_batch(self, batch: Any) -> Any:
         """Arrays spread over the devices by their first axis; every process gives the whole."""
-        return jax.tree.map(lambda x: _placed(x, self._sharding(_AXIS)), batch)
+        return jax.tree.map(lambda x: placed(x, self._sharding(_AXIS)), batch)
+
+    def share(self, batch_size: int) -> np.ndarray:
+        """The places in a whole batch of what this process's devices compute on, int64 in order."""
+        laid = self._sharding(_AXIS).addressable_devices_indices_map((batch_size,))
+        parts = (np.arange(batch_size)[index] for index in laid.values())
+        return np.unique(np.concatenate(list(parts)))
+
+    def put_share(self, batch: Any) -> Any:
+        """As `put_batch`, but every process gives its own `share` only."""
+        spread = self._sharding(_AXIS)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(spread, x), batch)
+
+    def put_own(self, batch: Any) -> Any:
+        """This process's `share` of a batch as the last arguments of what `compile` gives."""
+        return self.put_share(self._stacked(batch) if self._pmapped else batch)
+
+    def _stacked(self, batch: Any) -> Any:
+        """[B, ...] as [devices, share, ...]."""
+        return jax.tree.map(lambda x: x.reshape(self.count, -1, *x.shape[1:]), batch)
+
+    def gathered(self, share: np.ndarray) -> np.ndarray:
+        """The whole batch in every process, of which each gives its `share`."""
+        if self.processes == 1:
+            return share
+        return np.asarray(
+            jax.jit(lambda x: x, out_shardings=self._sharding())(self.put_share(share))
+        )
 
     def whole(self, tree: Any) -> Any:
         """Arrays that every process can read, whatever they were spread over."""
@@ -121,42 +152,47 @@ class Devices:
 
     def abstract(self, tree: Any) -> Any:
         """Shapes and types for `lower`, laid as `put` lays them."""
-        return jax.tree.map(lambda x: _outline(x, self._sharding()), tree)
+        return jax.tree.map(lambda x: outline(x, self._sharding()), tree)
 
     def abstract_state(self, tree: Any) -> Any:
         """Shapes and types for `lower`, laid as `put_state` lays them."""
-        return jax.tree.map(_outline, tree, self._layout(tree))
+        return jax.tree.map(outline, tree, self._layout(tree))
 
     def abstract_batch(self, tree: Any) -> Any:
         """Shapes and types for `lower`, laid as `put_batch` lays them."""
-        return jax.tree.map(lambda x: _outline(x, self._sharding(_AXIS)), tree)
+        return jax.tree.map(lambda x: outline(x, self._sharding(_AXIS)), tree)
+
+    def abstract_own(self, tree: Any) -> Any:
+        """Shapes and types of a whole batch for `lower`, laid as `put_own` lays it."""
+        if self._pmapped:
+            tree = jax.eval_shape(self._stacked, tree)
+        return self.abstract_batch(tree)
 
     def abstract_positions(self, batch_size: int) -> jax.ShapeDtypeStruct:
         """`positions` for `lower`."""
-        if self._pmapped:
-            shape = (self.count, batch_size // self.count)
-            return self.abstract_batch(jax.ShapeDtypeStruct(shape, jnp.int32))
         places = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-        return self.abstract_batch(places) if self.axis_name else self.abstract(places)
+        return self.abstract_own(places) if self.axis_name else self.abstract(places)
 
-    def lower(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Any:
+    def lower(self, f: Callable, *args: Any, donate: tuple[int, ...] = (), own: int = 1) -> Any:
         """`f` traced for arguments that are the same on every device, but for a state that is
-        `kept`, and so its results; only the last argument, the `positions`, is each device's own.
+        `kept`, and so its results; only the last `own` arguments, of which the very last is the
+        `positions`, are each device's own.
         """
         if self._pmapped:
             mapped = jax.pmap(
                 f,
                 _AXIS,
-                in_axes=(*(None,) * (len(args) - 1), 0),
+                in_axes=(*(None,) * (len(args) - own), *(0,) * own),
                 out_axes=None,
                 devices=list(self.mesh.devices.flat),
                 donate_argnums=donate,
             )
             return mapped.lower(*args)
         if self.axis_name:
-            own = (*(PartitionSpec(),) * (len(args) - 1), PartitionSpec(_AXIS))
+            same, spread = PartitionSpec(), PartitionSpec(_AXIS)
+            specs = (*(same,) * (len(args) - own), *(spread,) * own)
             f = jax.shard_map(
-                f, mesh=self.mesh, in_specs=own, out_specs=PartitionSpec(), check_vma=False
+                f, mesh=self.mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
             )
         jitted = jax.jit(f, out_shardings=self._results, donate_argnums=donate)
         return self._lowered(jitted, *args)
@@ -210,29 +246,12 @@ class Devices:
         return jax.tree.map(lay, tree)
 
 
-def _placed(x: Any, sharding: NamedSharding) -> jax.Array:
-    """An array laid out so; over several processes without asking whether they all gave the same,
-    for which JAX would send it around."""
-    if sharding.is_fully_addressable:
-        return jax.device_put(x, sharding)
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        data = _placed(jax.random.key_data(x), sharding)
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
-    if isinstance(x, jax.Array) and not x.is_fully_addressable:
-        return jax.jit(lambda x: x, out_shardings=sharding)(x)
-    host = np.asarray(x)
-    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
-
-
-def _outline(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-
 def local(
     mode: str = "pmap",
     count: int | None = None,
     scan_blocks: bool | None = None,
     remat: bool = False,
+    data_workers: int | None = None,
 ) -> Devices:
     """The first `count` local devices, by default all; over several processes all devices of all.
 
@@ -246,7 +265,10 @@ def local(
         raise UserError("devices: several processes use all of theirs: leave --devices out")
     if count is not None and not 1 <= count <= len(devices):
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
-    return Devices(Mesh(np.array(devices[:count]), (_AXIS,)), mode, scan_blocks, remat=remat)
+    if data_workers is None:  # Where the cores compute, threads beside them do.
+        data_workers = 0 if devices[0].platform == "cpu" else pipeline.spare_processes()
+    mesh = Mesh(np.array(devices[:count]), (_AXIS,))
+    return Devices(mesh, mode, scan_blocks, remat=remat, data_workers=data_workers)
 
 
 def check(recipe: Recipe, examples: int, devices: Devices) -> None:

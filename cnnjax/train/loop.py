@@ -7,18 +7,19 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.data.source import Source, Split
+from cnnjax.data.source import Source, Split, Stream
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoints, hosts, probe, resolution, tune
+from cnnjax.train import feed as feeds
 from cnnjax.train.devices import Devices, check
 from cnnjax.train.given import fitted
-from cnnjax.train.optimizer import Hyper, rate
+from cnnjax.train.optimizer import rate
 from cnnjax.train.program import Program, make_program, predict
 from cnnjax.train.recipe import LinearProbe, Recipe
 from cnnjax.train.step import State, Sums, Task, cross_entropy, init, start
@@ -49,7 +50,7 @@ class Outcome:
     steps: int
     seconds: float
     variables: Any  # The net's, as `net.init` returns them, where `state` may be of a part of it.
-    seen: Callable[[Split], Split] = lambda split: split  # A split as the program takes it.
+    seen: Callable[[Any], Any] = lambda split: split  # A split as the program takes it.
 
 
 def make_task(net: Net, recipe: Recipe, source: Source) -> Task:
@@ -62,6 +63,7 @@ def make_task(net: Net, recipe: Recipe, source: Source) -> Task:
         std=tuple(float(x) for x in source.std),
         flip=source.info.flip,
         steps=recipe.epochs * max(1, len(source.train) // recipe.batch_size),
+        cropped=isinstance(source.train, Stream),
     )
 
 
@@ -81,7 +83,8 @@ def train(
 
     Raises:
       UserError: a batch that does not fit the devices or the data, a net that does not fit the
-        images or the recipe, naming the layer or the field, or variables of another net.
+        images or the recipe, naming the layer or the field, variables of another net, or a streamed
+        image that can't be decoded.
     """
     hooks = hooks or Hooks()
     check(recipe, len(source.train), devices)
@@ -155,21 +158,18 @@ def _train(
     saved: Path | None,
     variables: Any,
 ) -> Outcome:
-    recipe = task.recipe
-    program = make_program(task, len(source.train), devices)
+    examples = None if isinstance(source.train, Stream) else len(source.train)
+    program = make_program(task, examples, devices)
     key = devices.put(jax.random.key(seed))
-    hyper = devices.put(Hyper.of(recipe))
-    images, labels = devices.put((source.train.images, source.train.labels))
-    state = start(task, variables) if variables else program.init(key)
-    state = devices.put_state(state)
+    state = devices.put_state(start(task, variables) if variables else program.init(key))
     sums, seconds = devices.put((Sums.zero(), jnp.zeros(())))
     if saved and (found := _restored(saved, (state, sums, seconds), hooks.say)):
         state, (sums, seconds) = devices.put_state(found[0]), devices.put(found[1:])
     step, seconds = int(state.step), float(seconds)
-    per_epoch = task.steps // recipe.epochs
+    per_epoch = task.steps // task.recipe.epochs
     hooks.begins(step // per_epoch)
     saved_at, count, began = time.monotonic(), 1, time.perf_counter()
-    status, score = "done", None
+    status, score, waited = "done", None, 0.0
 
     def elapsed() -> float:
         return seconds + time.perf_counter() - began
@@ -179,37 +179,38 @@ def _train(
         if saved and hosts.leads():
             checkpoints.save(saved, step, (whole, sums, jnp.float32(elapsed())), score)
 
-    while step < task.steps:
-        count = min(count, per_epoch - step % per_epoch)
-        at = time.perf_counter()
-        steps = devices.put(jnp.int32(count))
-        state, sums = program.advance(
-            state, sums, images, labels, key, hyper, steps, program.places
-        )
-        finite = math.isfinite(float(sums.loss))  # Waits for the dispatch.
-        step += count
-        took = (time.perf_counter() - at) / count
-        hooks.progress(step, task.steps)
-        if not finite:
-            status = "diverged"
-            break
-        if step % per_epoch == 0:
-            row = _epoch_row(task, step, sums)
-            row |= evaluate(program, devices, state, source.val, "val")[0]
-            row["seconds"], score = round(elapsed(), 3), row["val_accuracy"]
-            hooks.epoch(row)
-            sums = devices.put(Sums.zero())
-        # At most four times the last count: the first dispatch also pages things in.
-        count = max(1, min(4 * count, int(DISPATCH_SECONDS / max(took, 1e-6))))
-        late = time.monotonic() - saved_at > SAVE_SECONDS
-        then = hosts.agree(hooks.stop(), late, count)
-        count = then.steps
-        if step < task.steps and (then.stop or then.save):
-            save()
-            saved_at = time.monotonic()
-        if step < task.steps and then.stop:
-            status = "stopped"
-            break
+    with feeds.opened(program, task, source.train, seed, devices, state) as feed:
+        while step < task.steps:
+            count = min(count, per_epoch - step % per_epoch)
+            at = time.perf_counter()
+            state, sums = feed.advance(state, sums, count)
+            finite = math.isfinite(float(sums.loss))  # Waits for the dispatch.
+            step += count
+            took = (time.perf_counter() - at) / count
+            hooks.progress(step, task.steps)
+            if not finite:
+                status = "diverged"
+                break
+            if step % per_epoch == 0:
+                row = _epoch_row(task, step, sums)
+                row |= evaluate(program, devices, state, source.val, "val").metrics
+                row["seconds"], score = round(elapsed(), 3), row["val_accuracy"]
+                if feed.waited is not None:
+                    row["input_wait_seconds"] = round(feed.waited - waited, 3)
+                    waited = feed.waited
+                hooks.epoch(row)
+                sums = devices.put(Sums.zero())
+            # At most four times the last count: the first dispatch also pages things in.
+            count = max(1, min(4 * count, int(DISPATCH_SECONDS / max(took, 1e-6))))
+            late = time.monotonic() - saved_at > SAVE_SECONDS
+            then = hosts.agree(hooks.stop(), late, count)
+            count = then.steps
+            if step < task.steps and (then.stop or then.save):
+                save()
+                saved_at = time.monotonic()
+            if step < task.steps and then.stop:
+                status = "stopped"
+                break
     variables = devices.whole(state.variables)
     return Outcome(status, state, program, step // per_epoch, step, elapsed(), variables)
 
@@ -223,16 +224,28 @@ def _restored(folder: Path, like: Any, say: Callable[[str], None]) -> Any | None
     return hosts.share(empty if found is None else found)
 
 
+class Evaluation(NamedTuple):
+    """Loss and accuracy by name, float32 logits [N, classes] and labels [N]."""
+
+    metrics: dict[str, float]
+    logits: np.ndarray
+    labels: np.ndarray
+
+
 def evaluate(
-    program: Program, devices: Devices, state: State, split: Split, name: str
-) -> tuple[dict[str, float], np.ndarray]:
-    """Loss and accuracy over a split, each example once, and its logits [N, classes]."""
+    program: Program, devices: Devices, state: State, split: Split | Stream, name: str
+) -> Evaluation:
+    """How the net does on a split, each example once.
+
+    Raises:
+      UserError: a streamed image that can't be decoded, or a process that died.
+    """
     weights = (state.variables["params"], state.variables["batch_stats"])
-    logits = predict(program.infer, weights, split.images, devices, program.batch_size)
-    labels = np.asarray(split.labels)
+    logits, labels = predict(program.infer, weights, split, devices, program.batch_size)
     losses = np.asarray(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), np.float64)
     accuracy = float((logits.argmax(-1) == labels).mean())
-    return {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": accuracy}, logits
+    metrics = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": accuracy}
+    return Evaluation(metrics, logits, labels)
 
 
 def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import values
+from cnnjax.data.source import Split, Stream
 from cnnjax.errors import UserError
 from cnnjax.nets.context import wide
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoint
 from cnnjax.train.devices import Devices
 from cnnjax.train.precision import precision
-from cnnjax.train.program import predict
+from cnnjax.train.program import Answers, predict
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.step import Task, logits_of
 
@@ -94,8 +95,14 @@ def _infer(task: Task, devices: Devices) -> Any:
 
 def predict_logits(model: Model, images: np.ndarray, devices: Devices, size: int) -> np.ndarray:
     """uint8 [N, H, W, C] → float32 logits [N, classes], `size` images a batch."""
+    split = Split(images, np.zeros(len(images), np.int32))
+    return answers(model, split, devices, size).outputs
+
+
+def answers(model: Model, split: Split | Stream, devices: Devices, size: int) -> Answers:
+    """Logits and labels of a split, `size` images a batch."""
     recipe = Recipe(dtype=model.dtype, test_resolution=model.resolution)
     task = Task(model.net, recipe, model.image_shape, model.mean, model.std, False, 1)
     infer = _infer(task, devices)
     weights = (model.variables["params"], model.variables.get("batch_stats", {}))
-    return predict(infer, weights, images, devices, size)
+    return predict(infer, weights, split, devices, size)

@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from cnnjax.data.source import Source, Split
+from cnnjax.data.source import Source, Split, Stream
 from cnnjax.errors import UserError
 from cnnjax.nets.context import Context
 from cnnjax.nets.net import Flatten, Head, Net
@@ -104,35 +104,39 @@ class Lens:
         self._devices, self._size = devices, task.recipe.batch_size
         self._weights = devices.put(weights)
         self._infer = _compiled(task, devices)
-        # By the images' content: datasets that differ in their training images share the others.
-        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._names: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
+        # By the examples' content: datasets that differ in their training images share the others.
+        self._known: OrderedDict[str, Split] = OrderedDict()
+        self._names: WeakKeyDictionary[Split | Stream, str] = WeakKeyDictionary()
         self.compile_seconds = time.perf_counter() - begun
 
-    def dispatches(self, split: Split) -> int:
+    def dispatches(self, split: Split | Stream) -> int:
         """How many batches have still to be computed for the split."""
         return 0 if self._name(split) in self._known else -(-len(split) // self._size)
 
-    def split(self, split: Split, each: Callable[[], None] = lambda: None) -> Split:
+    def split(self, split: Split | Stream, each: Callable[[], None] = lambda: None) -> Split:
         """The split with features [N, 1, 1, F] in place of images; `each` is called after a batch,
         and may raise."""
         name = self._name(split)
         if name not in self._known:
             found = []
-            for part in batches(
-                self._infer, self._weights, split.images, self._devices, self._size
-            ):
+            for part in batches(self._infer, self._weights, split, self._devices, self._size):
                 found.append(part)
                 each()
-            self._known[name] = np.concatenate(found)[:, None, None, :]
+            features, labels = map(np.concatenate, zip(*found, strict=True))
+            self._known[name] = Split(features[:, None, None, :], labels, split.extra)
         self._known.move_to_end(name)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
-        return dataclasses.replace(split, images=self._known[name])
+        return self._known[name]
 
-    def _name(self, split: Split) -> str:
+    def _name(self, split: Split | Stream) -> str:
         if split not in self._names:
-            self._names[split] = _digest(split.images)
+            content = (
+                (split.stamp, split.rows)
+                if isinstance(split, Stream)
+                else (split.images, split.labels)
+            )
+            self._names[split] = _digest((content, split.extra))
         return self._names[split]
 
     def source(self, source: Source, each: Callable[[], None]) -> Source:

@@ -84,7 +84,7 @@ class Task:
     """The static things of a training: hashable, so that a program is compiled once for it.
 
     `pixels`: the inputs are images of uint8, else the net's own floats, which are taken as they
-    are.
+    are. `cropped`: they come as what a random crop left of them.
     """
 
     net: Net
@@ -95,6 +95,7 @@ class Task:
     flip: bool
     steps: int
     pixels: bool = True
+    cropped: bool = False
 
     @property
     def dtype(self) -> Any:
@@ -111,7 +112,7 @@ class Task:
             pad=r.pad_crop,
             flip=r.flip and self.flip,
             cutout=r.cutout,
-            crop_scale=r.crop_scale,
+            crop_scale=1.0 if self.cropped else r.crop_scale,
             randaugment=r.randaugment,
             jitter=r.jitter,
             erase=r.erase,

@@ -1,20 +1,26 @@
-"""`folder:PATH`: image files in PATH/train/CLASS/, PATH/test/CLASS/ and perhaps PATH/val/CLASS/."""
+"""`folder:PATH`: image files in PATH/train/CLASS/, PATH/val/CLASS/ and PATH/test/CLASS/.
 
+Where there is no test folder, val is the test, as in ImageNet's own; without val, some of train is.
+"""
+
+import functools
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnjax.data import cache, pixels
-from cnnjax.data.source import Dataset, Info, Raw, Split, flippable
+from cnnjax.data import cache, draws, pixels
+from cnnjax.data.files import Files, Listing, listing, unreadable
+from cnnjax.data.source import Dataset, Info, Raw, Split, Stream, flippable
 from cnnjax.errors import UserError
 
 NAMES = ()
 _PREFIX = "folder:"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 _SIDE = 64  # Pixels, for images of varied sizes when no resolution is asked for.
-
-# The class's name and the file, in order.
-Files = list[tuple[str, Path]]
+_LOOK = 100  # Images that tell a stream's channels and sizes, by a permutation of this seed:
+_SEED = 5
 
 
 def claims(name: str) -> bool:
@@ -22,11 +28,13 @@ def claims(name: str) -> bool:
 
 
 def stamp(dataset: Dataset) -> str:
-    root = _root(dataset)
-    files = [f for split in _list(root).values() for _, f in split]
-    facts = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    found = _list(dataset)
+    files = [f for split in found.splits.values() for f in split.paths]
+    facts = [
+        (str(f.relative_to(found.root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files
+    ]
     side = f"{dataset.resolution}px" if dataset.resolution else "native"
-    return f"folder-{side}-{cache.digest(str(root), facts)}"
+    return f"folder-{side}-{cache.digest(str(found.root), facts)}"
 
 
 def read(dataset: Dataset) -> Raw:
@@ -34,78 +42,106 @@ def read(dataset: Dataset) -> Raw:
     return cache.remembered(stamp(dataset), lambda: _read(dataset))
 
 
+def nbytes(dataset: Dataset) -> int:
+    found = _list(dataset)
+    examples = sum(map(len, found.splits.values()))
+    return examples * math.prod(_seen(found, dataset.resolution).shape)
+
+
+def stream(dataset: Dataset) -> Raw:
+    """Known by its folders and a few of its files; a file that changes in its place goes unnoticed.
+
+    Raises:
+      UserError: images that are no squares and of one size, where no resolution is asked for.
+    """
+    return _stream(_list(dataset), dataset.resolution, dataset.eval_crop)
+
+
 def _read(dataset: Dataset) -> Raw:
-    root = _root(dataset)
-    listed = _list(root)
-    classes = tuple(sorted({name for name, _ in listed["train"]}))
-    headers = [_told(f, pixels.header) for split in listed.values() for _, f in split]
+    found = _list(dataset)
+    headers = [_told(f, pixels.header) for split in found.splits.values() for f in split.paths]
+    seen = _shape(headers, dataset.resolution)
+    splits = {name: _decoded(files, seen.shape) for name, files in found.splits.items()}
+    return Raw(_info(found, seen), splits["train"], splits.get("val"), splits["test"])
+
+
+@functools.lru_cache(maxsize=4)
+def _stream(found: Listing, resolution: int | None, share: float) -> Raw:
+    seen = _seen(found, resolution)
+    height, width, _ = seen.shape
+    if height != width:
+        raise UserError(
+            f"{found.root}: {height}×{width} images are streamed as squares: set resolution"
+        )
+    splits = {
+        name: Stream(
+            files,
+            np.arange(len(files)),
+            seen.shape,
+            share,
+            f"folder-{cache.digest(found.mark, name, seen.shape, share)}",
+        )
+        for name, files in found.splits.items()
+    }
+    return Raw(_info(found, seen), splits["train"], splits.get("val"), splits["test"])
+
+
+class _Seen(NamedTuple):
+    shape: tuple[int, int, int]
+    notes: tuple[str, ...]
+
+
+def _shape(headers: list[tuple[int, int, bool]], resolution: int | None) -> _Seen:
+    """The shape that images with these headers are given."""
     channels = 1 if all(grey for _, _, grey in headers) else 3
     sizes = {(height, width) for height, width, _ in headers}
-    side, notes = dataset.resolution, ()
-    if side is None and len(sizes) > 1:
-        side = _SIDE
-        notes = (f"images of varied sizes, resized to {side} pixels; set resolution for another",)
-    splits = {name: _split(files, classes, channels, side) for name, files in listed.items()}
-    height, width = (side, side) if side else sizes.pop()
-    info = Info(
-        name=root.name,
-        image_shape=(height, width, channels),
-        class_names=classes,
-        flip=flippable(root.name, classes),
-        provenance=f"image files in {root}",
-        notes=notes,
+    if resolution:
+        return _Seen((resolution, resolution, channels), ())
+    if len(sizes) == 1:
+        return _Seen((*sizes.pop(), channels), ())
+    note = f"images of varied sizes, resized to {_SIDE} pixels; set resolution for another"
+    return _Seen((_SIDE, _SIDE, channels), (note,))
+
+
+def _seen(found: Listing, resolution: int | None) -> _Seen:
+    """As `_shape`, by some of the files."""
+    return _shape(_headers(found), resolution)
+
+
+@functools.lru_cache(maxsize=4)
+def _headers(found: Listing) -> list[tuple[int, int, bool]]:
+    train = found.splits["train"]
+    chosen = draws.permutation(len(train), _SEED)[:_LOOK]
+    return [_told(train.path(i), pixels.header) for i in chosen]
+
+
+def _info(found: Listing, seen: _Seen) -> Info:
+    name = found.root.name
+    return Info(
+        name=name,
+        image_shape=seen.shape,
+        class_names=found.classes,
+        flip=flippable(name, found.classes),
+        provenance=f"image files in {found.root}",
+        notes=(*found.notes, *seen.notes),
     )
-    return Raw(info, splits["train"], splits.get("val"), splits["test"])
 
 
-def _root(dataset: Dataset) -> Path:
-    root = Path(dataset.name.removeprefix(_PREFIX)).expanduser().resolve()
-    if not root.is_dir():
-        raise UserError(f"there is no folder {root}: write folder:PATH")
-    return root
+def _list(dataset: Dataset) -> Listing:
+    return listing(Path(dataset.name.removeprefix(_PREFIX)))
 
 
-def _list(root: Path) -> dict[str, Files]:
-    """The image files of each split, in order; each split has files of the same classes."""
-    listed = {"train": _files(root / "train"), "test": _files(root / "test")}
-    for name in ("val", "validation"):
-        if (root / name).is_dir():
-            listed["val"] = _files(root / name)
-            break
-    classes = {name for name, _ in listed["train"]}
-    for split, files in listed.items():
-        differ = sorted(classes ^ {name for name, _ in files})
-        if differ:
-            few = ", ".join(differ[:5])
-            raise UserError(f"{root}: train and {split} have different classes: {few} in one only")
-    return listed
-
-
-def _files(folder: Path) -> Files:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: put images in {folder}/CLASS/")
-    found = [
-        (f.parent.name, f)
-        for f in sorted(folder.glob("*/*"))
-        if f.suffix.lower() in _SUFFIXES and not f.name.startswith(".")
-    ]
-    if not found:
-        raise UserError(f"there are no images in {folder}: put them in {folder}/CLASS/")
-    return found
-
-
-def _split(files: Files, classes: tuple[str, ...], channels: int, side: int | None) -> Split:
+def _decoded(files: Files, shape: tuple[int, int, int]) -> Split:
     images = []
-    for _, file in files:
-        image = _told(file, lambda f: pixels.decode(f, channels))
-        images.append(image if side is None else pixels.fit(image, side))
-    labels = [classes.index(name) for name, _ in files]
-    return Split(np.stack(images), np.array(labels, np.int32))
+    for file in files.paths:
+        image = _told(file, lambda f: pixels.decode(f, shape[2]))
+        images.append(image if image.shape == shape else pixels.fit(image, shape[0]))
+    return Split(np.stack(images), files.labels)
 
 
-def _told(file: Path, read):
+def _told(file: Path, read: Callable[[Path], Any]) -> Any:
     """What `read` gives; if it can't, an error that names the file."""
     try:
         return read(file)
     except ValueError as e:
-        raise UserError(f"can't read the image {file} ({e}): mend or remove it") from None
+        raise unreadable(file, str(e)) from None

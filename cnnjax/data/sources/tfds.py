@@ -5,14 +5,18 @@ Prepared datasets lie in `$TFDS_DATA_DIR` or `~/tensorflow_datasets` and are onl
 
 import dataclasses
 import difflib
+import functools
 import importlib.util
+import math
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cnnjax.data import cache
-from cnnjax.data.source import Dataset, Info, Outline, Raw, flippable, names
+from cnnjax.data.source import Dataset, Info, Outline, Raw, Stream, flippable, names
 from cnnjax.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -48,10 +52,46 @@ def stamp(dataset: Dataset) -> str:
 
 
 def outline(dataset: Dataset) -> Outline:
-    builder = _builder(dataset.name)
-    plan = _plan(builder, dataset)
-    sizes = {name: builder.info.splits[split].num_examples for name, split in plan.splits.items()}
-    return Outline(plan.info, sizes["train"], sizes.get("val"), sizes.get("test"))
+    """From the cache, without importing TFDS, once it is known."""
+
+    def make() -> Outline:
+        builder = _builder(dataset.name)
+        plan = _plan(builder, dataset)
+        sizes = {
+            name: builder.info.splits[split].num_examples for name, split in plan.splits.items()
+        }
+        return Outline(plan.info, sizes["train"], sizes.get("val"), sizes.get("test"))
+
+    return cache.outlined(stamp(dataset), make)
+
+
+def nbytes(dataset: Dataset) -> int:
+    found = outline(dataset)
+    examples = found.train + (found.val or 0) + (found.test or 0)
+    return examples * math.prod(found.info.image_shape)
+
+
+def stream(dataset: Dataset) -> Raw:
+    """Raises UserError: images that are no squares, where no resolution is asked for."""
+    return _stream(dataset.name, stamp(dataset), dataset.resolution, dataset.eval_crop)
+
+
+@functools.lru_cache(maxsize=4)
+def _stream(name: str, stamp: str, resolution: int | None, share: float) -> Raw:
+    from cnnjax.data import records
+
+    builder = _builder(name)
+    plan = _plan(builder, Dataset(name, resolution=resolution))
+    height, width, channels = plan.info.image_shape
+    if height != width:
+        raise UserError(f"{name}: {height}×{width} images are streamed as squares: set resolution")
+    made = {}
+    for split, at in plan.splits.items():
+        n = builder.info.splits[at].num_examples
+        store = records.Records(str(builder.data_dir), at, plan.keys, n)
+        mark = f"{stamp}-{at}-{cache.digest(share)}"
+        made[split] = Stream(store, np.arange(n), (height, height, channels), share, mark)
+    return Raw(plan.info, made["train"], made.get("val"), made.get("test"))
 
 
 def read(dataset: Dataset) -> Raw:
@@ -176,7 +216,9 @@ def _fits_memory(builder: "tensorflow_datasets.core.DatasetBuilder", plan: _Plan
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
         gib = f"{need / 2**30:.0f} GiB of memory, and there are {have / 2**30:.0f}"
-        raise UserError(f"{plan.info.name} at {height}x{width} needs {gib}: set a lower resolution")
+        raise UserError(
+            f"{plan.info.name} at {height}x{width} needs {gib}: stream it or lower the resolution"
+        )
 
 
 def _not_prepared(name: str, base: str, config: str | None, version: str | None) -> UserError:
