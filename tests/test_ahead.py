@@ -62,7 +62,7 @@ def test_a_step_is_lowered_for_a_gpu_that_is_not_there():
     where = ahead.target("cuda", "pmap")
     assert where.platform == "cuda"
     assert where.context().max_pool is None  # The CPU's own gradients stay on the CPU.
-    needs = ahead.needs(TASK, 32, where)
+    needs = ahead.needs(TASK, where)
     assert needs.lowered > 10_000
     assert needs.memory is None
 
@@ -103,7 +103,7 @@ def test_a_step_is_compiled_for_a_tpu_that_is_not_there(mode):
     """In a process of its own, since libtpu writes to the terminal and keeps a lock."""
     code = (
         "from cnnjax.train import ahead\nfrom tests.test_ahead import TASK\n"
-        f"n = ahead.needs(TASK, 32, ahead.target('tpu:v5e:2x4', {mode!r}))\n"
+        f"n = ahead.needs(TASK, ahead.target('tpu:v5e:2x4', {mode!r}))\n"
         "print(n.memory, sum(t.bytes for t in n.collectives.values()))"
     )
     done = subprocess.run(

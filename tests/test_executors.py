@@ -20,7 +20,7 @@ from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.report.condition import failures
 from cnnjax.report.points import summarise
-from cnnjax.study import claims, conduct, executors, worker
+from cnnjax.study import claims, conduct, entry, executors, worker
 from cnnjax.study.conduct import Conductor, new_plan
 from cnnjax.study.executors import Executor, Places, local, slurm
 from cnnjax.study.executors.inline import Inline
@@ -126,8 +126,8 @@ class Fickle(Executor):
         if status in ("done", "diverged"):
             self.done.append(run.key)
         metrics = {"val_accuracy": accuracy(run), "val_loss": 1.0} if status == "done" else {}
-        record = worker.outline(run, "toys", False) | {"status": status, "metrics": metrics}
-        record["attempts"] = worker.attempts(self.folder.read_record(run.key))
+        record = entry.outline(run, "toys", False) | {"status": status, "metrics": metrics}
+        record["attempts"] = entry.attempts(self.folder.read_record(run.key))
         self.folder.write_record(run.key, record | more)
 
     def end(self, run):

@@ -8,7 +8,7 @@ from cnnjax.cli.plan import aligned
 from cnnjax.errors import UserError
 from cnnjax.report.words import si
 
-HEAD = ["net", "a step of", "on", "MACs a device", "weights, moments, images", "the rest", "memory",
+HEAD = ["net", "a step of", "on", "MACs a device", "weights, moments, batch", "the rest", "memory",
         "sent a step"]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def _row(run: Any, devices: Any, ahead: Any) -> list[str]:
         flip=outline.info.flip,
         steps=steps,
     )
-    needs = ahead.needs(task, outline.train, devices)
+    needs = ahead.needs(task, devices)
     macs = training_macs(run.net, recipe, run.image_shape, outline.train, 1)
     there = peak(devices.kind)
     share = f" ({needs.memory / there.memory:.0%})" if there and needs.memory else ""

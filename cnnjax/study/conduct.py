@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cnnjax.study import claims, files
+from cnnjax.study.entry import SILENT, outline
 from cnnjax.study.estimate import plan_seconds
 from cnnjax.study.executors import Executor
 from cnnjax.study.job import Job
 from cnnjax.study.plan import Point, describe
 from cnnjax.study.progress import Progress
 from cnnjax.study.results import Folder
-from cnnjax.study.worker import SILENT, Stopped, finished, outline
+from cnnjax.study.worker import Stopped, finished
 
 POLL = 1.0  # Seconds between two looks at what others are at.
 

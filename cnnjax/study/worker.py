@@ -1,11 +1,10 @@
 """A job carried out in this process, from its lock to its record."""
 
 import dataclasses
-import datetime
 import functools
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from cnnjax import compute, data
 from cnnjax.errors import UserError
-from cnnjax.study import claims, environment, files, pretraining
+from cnnjax.study import claims, entry, environment, files, pretraining
 from cnnjax.study.artifacts import write_inspection
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
@@ -25,8 +24,6 @@ from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, trai
 from cnnjax.train.model import Model, save_model
 
 FINISHED = ("done", "diverged")
-MOST = 20  # Attempts that a record remembers.
-SILENT = "its process ended without a word"
 
 
 class Stopped(Exception):
@@ -99,7 +96,7 @@ class Worker:
             if refused := files.refusal(e, self.folder.path):
                 raise refused from None
             record |= self._failed(run, e)
-        record["finished"] = _now()
+        record["finished"] = entry.now()
         self.folder.write_record(run.key, record)
         if record["status"] == "stopped":
             raise Stopped
@@ -115,7 +112,7 @@ class Worker:
             source, variables = pretraining.seen_as(source, given.preprocess), given.variables
             record["pretraining"]["notes"] = list(given.notes)
             if run.pretrained.macs is not None:
-                record["measures"]["pretrain_macs"] = _measured(run.pretrained.macs, "MACs")
+                record["measures"]["pretrain_macs"] = entry.measured(run.pretrained.macs, "MACs")
         cost = functools.partial(
             training_macs, run.net, run.recipe, run.image_shape, len(source.train)
         )
@@ -128,7 +125,7 @@ class Worker:
         }
         if outcome.status == "done":
             record["metrics"] = self._finish(run, source, outcome, variables)
-        record["measures"]["train_macs"] = _measured(cost(outcome.steps), "MACs")
+        record["measures"]["train_macs"] = entry.measured(cost(outcome.steps), "MACs")
         record["timings"] = {
             "train_seconds": round(outcome.seconds, 3),
             "compile_seconds": round(outcome.program.compile_seconds, 3),
@@ -139,14 +136,14 @@ class Worker:
     def _begin(self, run: Job) -> dict[str, Any]:
         units = compute.units()
         costs = compute.measure(run.net, run.image_shape)
-        record = outline(run, self.experiment, self.quick) | {
-            "measures": {name: _measured(v, units[name]) for name, v in costs.items()},
-            "layers": _layers(run),
+        record = entry.outline(run, self.experiment, self.quick) | {
+            "measures": {name: entry.measured(v, units[name]) for name, v in costs.items()},
+            "layers": entry.layers(run),
             "versions": environment.versions(),
             "revision": environment.revision(),
             "hardware": environment.hardware(self.devices) | {"executor": self.executor},
-            "attempts": attempts(self.folder.read_record(run.key)),
-            "started": _now(),
+            "attempts": entry.attempts(self.folder.read_record(run.key)),
+            "started": entry.now(),
         }
         self.folder.write_record(run.key, record)
         return record
@@ -236,43 +233,6 @@ class Worker:
         return {"status": "failed", "error": text}
 
 
-def outline(run: Job, experiment: str, quick: bool) -> dict[str, Any]:
-    """A record of a run of which nothing is known but what was asked for."""
-    return {
-        "key": run.key,
-        "experiment": experiment,
-        "status": "running",
-        "role": run.role,
-        "quick": quick,
-        "net": run.label,
-        "adapted": bool(run.net.adapted),
-        "axes": dict(run.axes),
-        **run.about(),
-        "seed": run.seed,
-        "config": run.config(),
-        "metrics": {},
-        "timings": {},
-        "error": None,
-    }
-
-
-def attempts(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The attempts before the next one, as a run's record tells them: when each began and ended,
-    and why it did."""
-    if not record:
-        return []
-    said = {"stopped": "asked to stop", "running": SILENT}
-    status = record.get("status")
-    last = {
-        "started": record.get("started"),
-        "ended": record.get("finished"),
-        "status": status,
-        "reason": record.get("error") or said.get(str(status), str(status)),
-    }
-    before = record.get("attempts")
-    return [*(before if isinstance(before, list) else []), last][-MOST:]
-
-
 def model_of(net: Any, recipe: Any, source: data.Source, variables: Any) -> Model:
     """The trained net with what its images need."""
     return Model(
@@ -285,17 +245,3 @@ def model_of(net: Any, recipe: Any, source: data.Source, variables: Any) -> Mode
         dtype=recipe.dtype,
         resolution=recipe.test_resolution,
     )
-
-
-def _layers(run: Job) -> list[dict[str, Any]]:
-    from cnnjax.compute.trace import trace
-
-    return compute.layers(trace(run.net, run.image_shape))
-
-
-def _measured(v: Any, unit: str) -> dict[str, Any]:
-    return {"value": v, "unit": unit}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

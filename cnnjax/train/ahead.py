@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.train import collectives, program
+from cnnjax.train import collectives, program, tune
 from cnnjax.train.collectives import Tally
 from cnnjax.train.devices import Devices, local
 from cnnjax.train.step import Task
@@ -25,9 +25,9 @@ PLATFORMS = ("tpu", "cuda")
 class Needs:
     """What one device needs for a training step, in bytes, and what a step sends.
 
-    `held`: weights, moments and images, from step to step. `temporary`: activations and whatever
-    else XLA makes on the way. `code`: the program. They are None where XLA was not asked to compile
-    (no compiler for the platform is there), and `lowered` is the size of the program's text.
+    `held`: weights and moments, from step to step, and the batch. `temporary`: activations and
+    whatever else XLA makes on the way. `code`: the program. They are None where XLA was not asked
+    to compile (no compiler for the platform is there); `lowered` is the program's size as text.
     """
 
     held: int | None
@@ -59,10 +59,12 @@ def target(name: str, mode: str, scan: bool | None = None, remat: bool = False) 
     return Devices(Mesh(np.array(_topology(rest).devices), ("data",)), mode, scan, remat=remat)
 
 
-def needs(task: Task, examples: int, devices: Devices) -> Needs:
-    """Lower and compile a step of the task on so many training images, as a training does."""
+def needs(task: Task, devices: Devices) -> Needs:
+    """Lower and compile a step of the task on a batch, as a training on a stream does; where it has
+    phases, the last one's."""
     begun = time.perf_counter()
-    step, _ = program.lowered(task, examples, devices)
+    *_, phase = tune.phases(task.net, task.recipe, task.steps)
+    step = program.lowered_step(task, phase, devices)
     text = len(step.as_text())
     if devices.target:
         return Needs(None, None, None, {}, text, time.perf_counter() - begun)
