@@ -257,8 +257,7 @@ def outline(run: Job, experiment: str, quick: bool) -> dict[str, Any]:
 
 
 def attempts(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The attempts before the next one, as a run's record tells them: when each began and ended,
-    and why it did."""
+    """The attempts before the next one: when each began and ended, and why it did."""
     if not record:
         return []
     said = {"stopped": "asked to stop", "running": SILENT}
