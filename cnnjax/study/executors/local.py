@@ -38,7 +38,7 @@ from cnnjax.study.launch import Launch, write_job
 from cnnjax.study.results import Folder
 
 ROOM = 8  # Workers at most, unless asked for more: each holds some 700 MB.
-POLL = 0.5  # Seconds: Python hears no signal while it waits.
+POLL = 0.5  # Seconds, since a wait goes on after a signal.
 PATIENCE = 60.0  # Seconds to save, before what hangs is killed.
 
 
@@ -99,9 +99,9 @@ class Local(Executor):
                     selector.register(worker.out, selectors.EVENT_READ, i)
             if not selector.get_map():
                 time.sleep(POLL)
-            found = [(key.data, key.data) for key, _ in selector.select(POLL)]
+            found = [key.data for key, _ in selector.select(POLL)]
         ended: dict[str, str] = {}
-        for i, _ in found:
+        for i in found:
             worker = self._workers[i]
             for job, said in worker.events():
                 if "step" in said:
@@ -229,7 +229,11 @@ class _Process:
             return b""
         if not data:
             self.gone = True
-            self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+            if self.process.poll() is None:  # It can't end.
+                self.process.kill()
+                self.process.wait()
             self._reason = self._why()
             self.close()
         return data

@@ -92,7 +92,7 @@ class Slurm(Executor):
     def wait(self, watch: Watch) -> dict[str, str]:
         until = time.monotonic() + self._pause
         while time.monotonic() < until and self._asked == self._told:
-            time.sleep(0.2)  # Python hears no signal in one long sleep's stead.
+            time.sleep(0.2)  # One long sleep would go on after a signal.
         if self._asked and not self._told:
             self._told = True
             self._pause = SOONEST
