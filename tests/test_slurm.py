@@ -122,7 +122,7 @@ def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, tmp
 def test_asked_to_stop_jobs_save_and_leave_the_queue(slurm, command, tmp_path):
     running = start(slurm, [*command, "--epochs=4000", "--seeds=3"])
     begun(tmp_path)
-    others = slurm.call("sbatch", "--parsable", "--wrap=sleep 60").strip()
+    others = slurm.call("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 60").strip()
     os.kill(running.pid, signal.SIGINT)
     assert "the same command goes on from here" in ended(running, 130)
     assert set(slurm.queue()) == {others}  # Whose jobs are not ours stays.

@@ -86,7 +86,12 @@ def _topology(name: str) -> Any:
 
     with _told("TPU_SKIP_MDS_QUERY", "1"):  # Else libtpu asks the cloud which machine this is.
         try:
-            return topologies.get_topology_desc(platform="tpu", topology_name=name)
+            sides = [int(n) for n in name.rpartition(":")[2].split("x")]
+            # Four chips a host, as libtpu has it, or what there is.
+            host = [min(n, most) for n, most in zip((*sides, 1, 1), (2, 2, 1), strict=False)]
+            return topologies.get_topology_desc(
+                platform="tpu", topology_name=name, chips_per_host_bounds=host
+            )
         except Exception as e:  # libtpu and JAX raise whatever they happen to.
             if importlib.util.find_spec("libtpu") is None:
                 raise UserError(
