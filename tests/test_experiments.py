@@ -19,6 +19,7 @@ SMALLER = {
     "dilation": ["--dilations=1,2"],
     "train": ["--activation=gelu", "--kernel=2"],
     "throughput": ["--nets=tests.tiny:small_net", "--seconds=30"],
+    "scaling": ["--devices=1,2", "--seconds=1"],
     "activation": ["--activations=relu,tanh", "--train_error=0.9"],
     "connectivity": ["--kinds=conv,local,full"],
     "pooling": ["--kinds=max,avg,stride"],
@@ -31,7 +32,7 @@ SMALLER = {
     ],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
-MEASURING = {"throughput"}  # They train nothing.
+MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
 
 
@@ -44,7 +45,7 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
     # Cluttered digits' smallest canvas: three pools still leave a map.
     data = write_dataset(tmp_path / "tiny.npz", side=12)
     flags = [f"--experiment={name}", f"--dataset={data}", f"--results={tmp_path}/results"]
-    flags += [*FLAGS, *SMALLER[name]]
+    flags += [*(f for f in FLAGS if name != "scaling" or "devices" not in f), *SMALLER[name]]
     if name != "depth":
         flags += ["--net=tests.tiny:small_net"]
     if name == "dilation":
@@ -65,7 +66,8 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
     assert rows
     assert {row["status"] for row in rows} == {"done"}
     if name in MEASURING:
-        assert all(float(row["latency_ms"]) > 0 and not row["test_accuracy"] for row in rows)
+        measure = MEASURING[name]
+        assert all(float(row[measure]) > 0 and not row["test_accuracy"] for row in rows)
     else:
         assert all(float(row["train_macs"]) > 0 for row in rows)
 

@@ -103,7 +103,8 @@ def _conductor(
     v = found.values
     inline = v.executor == "inline"
     # What devices other processes have is theirs to say; what fits none is said here.
-    where = local(v.parallel, v.devices if inline else 1, v.scan, v.remat)
+    mode, count, *rest = found.machine
+    where = local(mode, count if inline else 1, *rest)
     for point in points:
         point.run.check_devices(where)
         if not point.trains and not inline:
@@ -133,8 +134,8 @@ def _launch(front: flags.FlagValues, found: Any) -> Any:
     from cnnjax.study.launch import Launch
 
     v = found.values
-    machine = (v.parallel, v.devices, v.scan, v.remat, v.executor, v.data_workers)
-    return Launch(found.name, front.quick, v.inspect, v.dtype, *machine)
+    how = (*found.machine, v.executor, v.data_workers)
+    return Launch(found.name, front.quick, v.inspect, v.dtype, *how)
 
 
 def _follow(launch: Any) -> int:

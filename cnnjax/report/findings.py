@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, input_wait, speed, transfer, words
+from cnnjax.report import goal, input_wait, measured, transfer, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
@@ -66,7 +66,7 @@ def report(study: Study, advice: str | None = None) -> Report:
 def _findings(r: Report) -> list[Finding]:
     s = r.summary
     if s.probed:
-        return [*(Finding(*told) for told in speed.told(s)), *_notes(s)]
+        return [*(Finding(*told) for told in measured.told(s)), *_notes(s)]
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
     several = len(s.rows) > 1

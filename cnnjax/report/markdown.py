@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import speed, transfer, words
+from cnnjax.report import measured, transfer, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -61,7 +61,7 @@ def _points(r: Report) -> str:
 
 
 def _measured(s: Summary) -> str:
-    columns = speed.columns(s)
+    columns = measured.columns(s)
     rows = [" | ".join(escape(c.text(row)) for c in columns) for row in s.rows]
     return "\n".join([*_head([c.title for c in columns]), *(f"| {row} |" for row in rows)])
 

@@ -121,7 +121,7 @@ def columns(s: Summary) -> list[Column]:
         cost("params"),
         Column("receptive field", lambda row: words.pixels(row.measures["receptive_field"]),
                lambda row: row.measures["receptive_field"]),
-        Column("notes", _noted, _noted),
+        Column("notes", noted, noted),
     ]  # fmt: skip
     return found
 
@@ -140,7 +140,7 @@ def told(s: Summary) -> list[tuple[str, str, str]]:
     found += list(_training(rows))
     found += [(name, text, "note") for name, text in _lists(s)]
     runs = [run for row in rows for run in (*row.done, *row.bad)]
-    found += [("Measured on", "; ".join(dict.fromkeys(map(_machine, runs))), "note")]
+    found += [("Measured on", "; ".join(dict.fromkeys(map(machine, runs))), "note")]
     return [*found, ("How", HOW, "note")]
 
 
@@ -208,12 +208,14 @@ def _lists(s: Summary) -> Iterator[tuple[str, str]]:
         yield words.listed(list(dict.fromkeys(names))), note
 
 
-def _machine(run: Any) -> str:
+def machine(run: Any) -> str:
+    """What a run was measured on."""
     processor = run.hardware.get("processor") if run.hardware.get("kind") == "cpu" else ""
     return ", ".join(filter(None, [hardware(run), str(processor or "")]))
 
 
-def _noted(row: Row) -> str:
+def noted(row: Row) -> str:
+    """What could not be measured of a row."""
     notes = [run.status.replace("_", " ") for run in row.bad]
     notes += [note.partition(":")[0] for run in (*row.done, *row.bad) for note in run.notes]
     return ", ".join(dict.fromkeys(notes))

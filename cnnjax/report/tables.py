@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import speed, table, transfer, words
+from cnnjax.report import measured, table, transfer, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -31,7 +31,7 @@ def section(r: Report) -> str:
 
 def _measured(s: Summary) -> tuple[list[str], list[list[tuple[str, Any]]]]:
     """Head and rows of a study that trained nothing."""
-    columns = speed.columns(s)
+    columns = measured.columns(s)
     return [c.title for c in columns], [[(c.text(r), c.value(r)) for c in columns] for r in s.rows]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cnnjax.report import speed, words
+from cnnjax.report import measured, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -52,7 +52,7 @@ def _table(s: Summary, paint) -> list[str]:
 
 
 def _measured(s: Summary, paint) -> list[str]:
-    columns = [c for c in speed.columns(s) if c.short]
+    columns = [c for c in measured.columns(s) if c.short]
     body = [[c.text(row) for c in columns] for row in s.rows]
     return _laid([c.title for c in columns], body, {0}, paint)
 

@@ -47,6 +47,14 @@ class Experiment:
     def own_flags(self) -> list[str]:
         return list(self.module.FLAGS)
 
+    @property
+    def machine(self) -> tuple[Any, ...]:
+        """The devices as `train.devices.local` takes them: all, where the study itself says how
+        many."""
+        v = self.values
+        count = None if "devices" in self.own_flags else v.devices
+        return v.parallel, count, v.scan, v.remat
+
     def given(self) -> dict[str, Any]:
         """The flags that were set on the command line, as text."""
         return {n: self.values[n].value for n in self.values if self.values[n].present}
@@ -70,6 +78,9 @@ def load(name: str, folder: Path, argv: Sequence[str], quick: bool = False) -> E
     for flag in own:
         module.FLAGS[flag].unparse()  # A second study in one process starts from the defaults.
     groups = options.define(values, {k: v for k, v in settings.items() if k not in own}, Recipe)
+    for flag in own & groups.keys():  # An experiment's own meaning of a common flag.
+        delattr(values, flag)
+        del groups[flag]
     try:
         values.append_flag_values(module.FLAGS)
         for flag in own & set(settings):
@@ -236,7 +247,7 @@ def setting(experiment: Experiment) -> Setting:
         recipe=make_recipe(**given),
         image_shape=tuple(outline.info.image_shape),
         classes=outline.info.classes,
-        machine=(v.parallel, v.devices, v.scan, v.remat),
+        machine=experiment.machine,
         # A named recipe's rate, too, stands above the rates of an experiment's own.
         given=frozenset({*experiment.given(), *(["learning_rate"] if v.recipe else [])}),
         pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),

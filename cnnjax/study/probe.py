@@ -15,9 +15,9 @@ class Probe(Job):
     """What an instrument measures of a net on images of a shape.
 
     `instrument` is a value with `batch_size`, `seconds` (at most, about), `units` (of its measures
-    by name), `parts`, `readings(net, image_shape, devices, seed, stop)`, which yields so many
-    `train.speed.Reading`s, and `told(measures)`, a few words. `place` are the devices in words:
-    elsewhere it is another measurement.
+    by name), `parts`, `check(devices)`, `readings(net, image_shape, devices, seed, stop)`, which
+    yields so many `train.speed.Reading`s, and `told(measures)`, a few words. `place` are the
+    devices in words: elsewhere it is another measurement.
     """
 
     net: Net
@@ -51,10 +51,7 @@ class Probe(Job):
         return ()
 
     def check_devices(self, devices: Any) -> None:
-        from cnnjax.train import devices as where
-        from cnnjax.train.recipe import Recipe
-
-        where.check(Recipe(batch_size=self.batch_size), self.batch_size, devices)
+        self.instrument.check(devices)
 
     def seconds(self, platform: str, parallel: int) -> float:
         from cnnjax.study.estimate import probe_seconds

@@ -69,6 +69,11 @@ class Devices:
         """What the devices are called, as in `train.peaks`."""
         return self.target or self.mesh.devices.flat[0].device_kind
 
+    def first(self, count: int) -> "Devices":
+        """Only so many of them."""
+        mesh = Mesh(self.mesh.devices.flat[:count], (_AXIS,))
+        return dataclasses.replace(self, mesh=mesh)
+
     def context(self) -> Context:
         """On the CPU the gradients that are fast in a loop; elsewhere XLA's own."""
         if self.platform != "cpu":

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.nets.net import Net
+from cnnjax.train import devices as where
 from cnnjax.train.clock import Clock, check_memory, spread, temp_bytes, uncached
 from cnnjax.train.devices import Devices, local
 from cnnjax.train.optimizer import Hyper
@@ -73,6 +74,14 @@ class Speed:
     @property
     def batch_size(self) -> int:
         return self.recipe.batch_size
+
+    def check(self, devices: Devices) -> None:
+        """Refuse a batch that the devices can't share.
+
+        Raises:
+          UserError: saying what fits.
+        """
+        where.check(Recipe(batch_size=self.batch_size), self.batch_size, devices)
 
     def readings(
         self,

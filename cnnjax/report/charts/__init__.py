@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from cnnjax.report import transfer as started
 from cnnjax.report.breakdown import Breakdown
-from cnnjax.report.charts import accuracy, differences, goal, inside, speed, training, transfer
+from cnnjax.report.charts import (
+    accuracy,
+    differences,
+    goal,
+    inside,
+    scaling,
+    speed,
+    training,
+    transfer,
+)
 from cnnjax.report.charts.parts import Chart
 from cnnjax.report.findings import Report
 
@@ -26,6 +35,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
         inside.fields(s),
         training.curves(s),
         training.rates(s),
+        scaling.devices(s),
         speed.latency(s, "macs"),
         speed.latency(s, "activations"),
         speed.rates(s),
