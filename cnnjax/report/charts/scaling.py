@@ -74,4 +74,5 @@ def devices(s: Summary) -> Chart | None:
             one("efficiency", share, "efficiency"),
         ),
         legend=legend(keys),
+        wide=True,
     )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cnnjax.report import speed, theme, words
+from cnnjax.report import scaling, speed, theme, words
 from cnnjax.report.charts.parts import (
     Chart,
     Key,
@@ -90,7 +90,7 @@ def rates(s: Summary) -> Chart | None:
         for name, key in zip(names, keys, strict=True)
         if row.readings.get(name)
     ]
-    if not data:
+    if not data or scaling.used(s):
         return None
     x = log_axis([d["value"] for d in data], "images a second (log scale)")
     return Chart(
