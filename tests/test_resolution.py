@@ -22,7 +22,7 @@ from cnnjax.train.precision import precision
 from cnnjax.train.recipe import GradualUnfreezing, Progressive, Recipe, make_recipe, unaugmented
 from tests.tiny import small_net, write_dataset
 
-GROWING = Recipe(epochs=2, batch_size=16, resolutions=Progressive((4, 6, 8)))
+GROWING = Recipe(epochs=2, batch_size=16, resolution_schedule=Progressive((4, 6, 8)))
 BARE = Net(stages=(Stage(Plain(4)),), head=Head(3))
 
 
@@ -86,7 +86,9 @@ def test_a_training_at_one_other_size_is_that_of_images_resized_before(source):
         source, info=info, train=small(source.train), val=small(source.val)
     )
     recipe = Recipe(epochs=1, batch_size=16, flip=False)
-    there = dataclasses.replace(recipe, resolutions=Progressive((side,)), test_resolution=side)
+    there = dataclasses.replace(
+        recipe, resolution_schedule=Progressive((side,)), test_resolution=side
+    )
     a = train(BARE, there, source, 0, local(count=1))
     b = train(BARE, recipe, before, 0, local(count=1))
     for x, y in zip(jax.tree.leaves(a.state), jax.tree.leaves(b.state), strict=True):
@@ -105,7 +107,9 @@ def test_growing_over_devices_is_growing_on_one(source):
 
 
 def test_a_size_too_small_for_the_net_is_refused():
-    with pytest.raises(UserError, match="resolutions: stage2/block1/conv2: a 3×3 kernel reaches"):
+    with pytest.raises(
+        UserError, match="resolution_schedule: stage2/block1/conv2: a 3×3 kernel reaches"
+    ):
         resolution.check(small_net(), GROWING, (8, 8, 1))
 
 
@@ -124,7 +128,7 @@ def test_a_saved_model_sees_images_at_its_size(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "given"), [("resolutions", Progressive((4, 8))), ("test_resolution", 4)]
+    ("field", "given"), [("resolution_schedule", Progressive((4, 8))), ("test_resolution", 4)]
 )
 def test_a_net_whose_weights_depend_on_the_size_is_refused(source, field, given):
     net = Net(stages=(Stage(Plain(4)),), head=Head(3, reduce=Flatten()))
@@ -138,9 +142,9 @@ def test_a_net_whose_weights_depend_on_the_size_is_refused(source, field, given)
 
 
 def test_sides_are_read_and_checked():
-    recipe = make_recipe(resolutions="progressive(sides=(16, 32))", test_resolution=40)
-    assert recipe.resolutions == Progressive((16, 32))
+    recipe = make_recipe(resolution_schedule="progressive(sides=(16, 32))", test_resolution=40)
+    assert recipe.resolution_schedule == Progressive((16, 32))
     assert unaugmented(recipe) == Recipe(flip=False)
     for wrong in ("()", "(0,)", "(1.5,)", "3"):
         with pytest.raises(UserError, match="sides: .*: give heights in pixels, as in"):
-            make_recipe(resolutions=f"progressive(sides={wrong})")
+            make_recipe(resolution_schedule=f"progressive(sides={wrong})")

@@ -76,7 +76,7 @@ class Stage:
         scanned = self.repeated if ctx.path in ctx.scan else range(0)
         for i, (block, step) in enumerate(self.blocks, 1):
             if i not in scanned:
-                x = _block(block, step, i, x, ctx)
+                x = _block(block, step, i, x, ctx, f"block{i}")
             elif i == scanned.start:
                 x = _scan(block, step, scanned, x, ctx)
         return Scope(self.pool, name="pool")(x, ctx) if self.pool else x
@@ -96,16 +96,14 @@ class _Numbered(nn.Module):
         return self.block(x, ctx, self.step)
 
 
-def _numbered(ctx: Context) -> type[_Numbered]:
-    """A block whose inside the backward pass computes again, where that is asked for (Chen et al.
+def _block(block: Any, step: Step, i: Any, x: jax.Array, ctx: Context, name: str) -> jax.Array:
+    """A block, whose inside the backward pass computes again where that is asked for (Chen et al.
     2016, "Training deep nets with sublinear memory cost"). XLA:CPU keeps it all the same where
     blocks are not scanned."""
-    return nn.remat(_Numbered) if ctx.remat and ctx.train else _Numbered
-
-
-def _block(block: Any, step: Step, i: int, x: jax.Array, ctx: Context) -> jax.Array:
+    if not (ctx.remat and ctx.train):
+        return Scope(block, name=name)(x, dataclasses.replace(ctx, block=i), step)
     bare = dataclasses.replace(ctx, keys=None)
-    return _numbered(ctx)(block, step, bare, name=f"block{i}")(x, i, ctx.keys)
+    return nn.remat(_Numbered)(block, step, bare, name=name)(x, i, ctx.keys)
 
 
 class _Round(nn.Module):
@@ -117,8 +115,8 @@ class _Round(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, i: jax.Array, keys: jax.Array | None) -> tuple:
-        one = _numbered(self.ctx)(self.block, self.step, self.ctx, name="block")
-        return one(x, i, keys), None
+        ctx = dataclasses.replace(self.ctx, keys=keys)
+        return _block(self.block, self.step, i, x, ctx, "block"), None
 
 
 def _scan(block: Any, step: Step, numbers: range, x: jax.Array, ctx: Context) -> jax.Array:

@@ -78,8 +78,10 @@ def load(name: str, folder: Path, argv: Sequence[str], quick: bool = False) -> E
     for flag in own:
         module.FLAGS[flag].unparse()  # A second study in one process starts from the defaults.
     groups = options.define(values, {k: v for k, v in settings.items() if k not in own}, Recipe)
-    for flag in own & groups.keys():  # An experiment's own meaning of a common flag.
-        delattr(values, flag)
+    for flag in own & groups.keys():
+        if groups[flag] != "machine":
+            raise UserError(f"{path}: --{flag} is a flag of every study: name it otherwise")
+        delattr(values, flag)  # As where a study is of the number of devices.
         del groups[flag]
     try:
         values.append_flag_values(module.FLAGS)

@@ -175,7 +175,7 @@ class Recipe:
     randaugment: Any = _field(Off(), "operations drawn at random", family=RANDAUGMENTS, off=Off())
     jitter: Any = _field(Off(), "colours changed at random", family=JITTERS, off=Off())
     erase: float = _field(0.0, "chance that a rectangle is blanked", 0.0, 1.0, off=0.0)
-    resolutions: Any = _field(FullSize(), "heights of the images over the steps",
+    resolution_schedule: Any = _field(FullSize(), "heights of the images over the steps",
                               family=RESOLUTIONS, off=FullSize())  # fmt: skip
     test_resolution: int = _field(0, "height of the images in evaluation (Touvron et al. 2019); 0: "
                                   "as they are", 0, 4096, off=0)  # fmt: skip

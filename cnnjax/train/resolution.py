@@ -24,9 +24,9 @@ def at(image_shape: Shape, side: int) -> Shape:
 def stages(recipe: Recipe, steps: int) -> tuple[tuple[int, int], ...]:
     """(side, the step before which it ends) for each size that a training goes through: equal
     shares of its steps. Side 0: images as they are."""
-    if not isinstance(recipe.resolutions, Progressive):
+    if not isinstance(recipe.resolution_schedule, Progressive):
         return ((0, steps),)
-    sides = recipe.resolutions.sides
+    sides = recipe.resolution_schedule.sides
     return tuple((side, round(steps * i / len(sides))) for i, side in enumerate(sides, 1))
 
 
@@ -45,7 +45,7 @@ def check(net: Any, recipe: Recipe, image_shape: Shape) -> None:
       UserError: naming the field and the first parameter that differs, or the layer that a size is
         too small for.
     """
-    wanted = {side: "resolutions" for side, _ in stages(recipe, 1)}
+    wanted = {side: "resolution_schedule" for side, _ in stages(recipe, 1)}
     wanted |= {recipe.test_resolution: "test_resolution"}
     own = None
     for side, field in wanted.items():
