@@ -113,6 +113,13 @@ def test_an_experiment_of_the_users_own(tmp_path, capsys):
     (tmp_path / "empty.py").write_text('"""Nothing?"""\n')
     assert main([f"--experiment={tmp_path}/empty.py"], FOLDER) == 2
     assert "is no experiment: it has no FLAGS" in capsys.readouterr().err
+    hiding = "flags.DEFINE_integer('epochs', 1, 'mine', flag_values=FLAGS)\n"
+    (tmp_path / "hiding.py").write_text(
+        '"""Mine?"""\nfrom absl import flags\nFLAGS = flags.FlagValues()\n' + hiding
+        + "def runs(setting):\n    yield\n"
+    )  # fmt: skip
+    assert main([f"--experiment={tmp_path}/hiding.py"], FOLDER) == 2
+    assert "--epochs is a flag of every study: name it otherwise" in capsys.readouterr().err
 
 
 def test_an_experiment_cannot_set_one_rate_for_all():
