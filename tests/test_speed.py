@@ -285,6 +285,7 @@ def test_a_study_of_probes_is_conducted_like_any_other(worker):
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():
+    probe = dataclasses.replace(PROBE, instrument=Speed(Recipe(batch_size=4)))
     with pytest.raises(UserError, match="batch_size: 4 does not divide among 3 devices"):
-        PROBE.check_devices(local(count=3))
-    PROBE.check_devices(local(count=2))
+        probe.check_devices(local(count=3))
+    probe.check_devices(local(count=2))
