@@ -1,13 +1,30 @@
-"""A user's own experiment or net: a module by import path, or a file by its path."""
+"""Modules by name: those of a package of ours, and a user's own by import path or file."""
 
 import hashlib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from pathlib import Path
 from types import ModuleType
 
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, unknown
+
+
+def names(package: ModuleType) -> list[str]:
+    """The modules of a package, in order."""
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def named(package: ModuleType, name: str, what: str) -> ModuleType:
+    """The module of that name in a package; `what` it is called in the message.
+
+    Raises:
+      UserError: there is none, with the nearest name.
+    """
+    if name not in names(package):
+        raise unknown(what, name, names(package))
+    return importlib.import_module(f"{package.__name__}.{name}")
 
 
 def load_module(where: str, name: str | None = None) -> ModuleType:

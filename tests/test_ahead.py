@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.sharding import PartitionSpec
 
+from cnnjax.cli.main import main
 from cnnjax.errors import UserError
 from cnnjax.train import ahead, peaks
 from cnnjax.train.collectives import collectives
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.step import Task
-from tests.tiny import small_net
+from tests.tiny import small_net, write_dataset
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 TASK = Task(small_net(), Recipe(batch_size=16), (8, 8, 1), (0.5,), (0.2,), True, 100)
 
@@ -114,6 +118,22 @@ def test_a_step_is_compiled_for_a_tpu_that_is_not_there(mode):
     memory, sent = map(int, done.stdout.split())
     assert 0 < memory < 16e9
     assert sent > 1000
+
+
+def test_a_plans_steps_are_told_in_a_table(tmp_path, capsys):
+    data = write_dataset(tmp_path / "tiny.npz")
+    flags = [f"--dataset={data}", "--widths=1,2", "--batch_size=16", "--compile_for=cuda"]
+    flags += ["--net=tests.tiny:small_net", "--learning_rates=0.1,0.2", f"--results={tmp_path}/r"]
+    assert main(["--experiment=width", *flags], EXPERIMENTS) == 0
+    head, _, *rows, foot = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["net", "a", "step", "of"]
+    assert ["width 1" in rows[0], "width 2" in rows[1], len(rows)] == [True, True, 2]
+    assert all("16 images" in row and "1 × cuda" in row for row in rows)
+    assert "lowered for cuda" in foot
+    assert not (tmp_path / "r").exists()  # Nothing is trained, and nothing written.
+    measuring = ["--experiment=throughput", "--nets=lenet5", "--compile_for=cuda"]
+    assert main(measuring, EXPERIMENTS) == 2
+    assert "--compile_for is for trainings, and this study measures" in capsys.readouterr().err
 
 
 def test_a_devices_peak_is_found_by_its_kind():

@@ -16,10 +16,11 @@ FILES += [path for path in [ROOT / "launch.py"] if path.exists()]
 # What each part stands on directly; what lies below that it may import too.
 STANDS_ON = {
     "errors": [],
+    "signals": [],
     "values": ["errors"],
     "extension": ["errors"],
     "nets": ["values", "extension"],
-    "data": ["values", "extension"],
+    "data": ["values", "extension", "signals"],
     "compute": ["nets"],
     "train": ["compute", "data"],
     "transfer": ["train"],  # The project's own runs are a source of weights too.

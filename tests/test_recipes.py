@@ -5,6 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
+from cnnjax import extension
 from cnnjax.cli.main import main
 from cnnjax.errors import UserError
 from cnnjax.study import experiment as study
@@ -27,7 +28,7 @@ def data(tmp_path_factory):
     return f"--dataset={path}"
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", extension.names(recipes))
 def test_each_is_a_recipe_and_says_what_it_came_to(name, capsys):
     assert isinstance(recipes.get(name), Recipe)
     assert main(["--experiment=train", "--help"], FOLDER) == 0

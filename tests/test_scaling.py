@@ -10,7 +10,7 @@ from cnnjax.report import answer, scaling, write
 from cnnjax.report.charts import every
 from cnnjax.report.findings import report
 from cnnjax.study.results import Folder
-from cnnjax.train.devices import local
+from cnnjax.train.devices import Devices, local
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scaling import Scaling
 from tests import synthetic_results as synthetic
@@ -47,6 +47,12 @@ def test_what_the_devices_cannot_do_is_refused(asked, batch, message):
     with pytest.raises(UserError) as refused:
         instrument.check(local())
     assert message in str(refused.value)
+
+
+def test_several_processes_use_all_their_devices(monkeypatch):
+    monkeypatch.setattr(Devices, "processes", 2)
+    with pytest.raises(UserError, match="several processes use all of theirs: write --devices=8"):
+        SMALL.check(local())
 
 
 def plant(path, kind="gpu"):

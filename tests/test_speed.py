@@ -21,10 +21,11 @@ from cnnjax.study.results import Folder
 from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train import clock, speed
 from cnnjax.train.clock import LEAST, MOST, Clock
-from cnnjax.train.devices import local
+from cnnjax.train.devices import Devices, local
 from cnnjax.train.loop import DISPATCH_SECONDS
 from cnnjax.train.recipe import FullTuning, GradualUnfreezing, Recipe
 from cnnjax.train.speed import PROGRAMS, Reading, Speed
+from cnnjax.train.step import Task
 from cnnjax.values import value
 from tests.tiny import small_net
 
@@ -152,7 +153,7 @@ def test_measuring_stops_where_it_is_told_to():
 
 
 def test_weights_are_drawn_as_the_net_has_them():
-    task = speed._task(small_net(), Recipe(batch_size=4), SHAPE)
+    task = Task.on_any_images(small_net(), Recipe(batch_size=4), SHAPE, 10)
     bench = speed._Bench(task, local(count=1), 0)
     expected = jax.eval_shape(lambda k: speed.init(task, k), jax.random.key(0))
     same = jax.tree.map(
@@ -169,7 +170,7 @@ def test_weights_are_drawn_as_the_net_has_them():
 @pytest.mark.parametrize("tune", [FullTuning(), GradualUnfreezing()])
 def test_every_step_that_is_timed_is_taken(tune):
     """Also beyond the steps that the training would have."""
-    task = speed._task(small_net(), Recipe(epochs=3, batch_size=4, tune=tune), SHAPE)
+    task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, tune=tune), SHAPE, 3)
     call, _ = speed._Bench(task, local(count=1), 0).training()
     assert [int(call(count)) for count in (1, 1, 20)] == [1, 2, 22]
 
@@ -289,3 +290,9 @@ def test_a_batch_that_the_devices_cannot_share_is_refused():
     with pytest.raises(UserError, match="batch_size: 4 does not divide among 3 devices"):
         probe.check_devices(local(count=3))
     probe.check_devices(local(count=2))
+
+
+def test_several_processes_are_not_timed_together(monkeypatch):
+    monkeypatch.setattr(Devices, "processes", 2)
+    with pytest.raises(UserError, match="several processes are timed by --experiment=scaling"):
+        Speed(Recipe(batch_size=4)).check(local(count=2))

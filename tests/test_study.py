@@ -173,6 +173,20 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(run, worker, tmp_p
     assert clean(other.read_curve(run.key)) == clean(curve)
 
 
+def test_a_damaged_checkpoint_is_named_in_the_record(run, worker):
+    whole = dataclasses.replace(worker, folder=Folder(worker.folder.path.parent / "whole"))
+    whole.folder.create(HEAD.json(["kernel"]))
+    with pytest.raises(Stopped):
+        dataclasses.replace(worker, stop=lambda: True).execute(run)
+    (saved,) = (worker.folder.run_dir(run.key) / "checkpoint").iterdir()
+    (saved / "manifest.json").write_text("{")
+    record = worker.execute(run)
+    assert record["notes"] == [
+        f"checkpoint {saved} is damaged (its manifest can't be read) and is left out"
+    ]
+    assert record["metrics"] == whole.execute(run)["metrics"]
+
+
 def test_a_record_of_another_configuration_is_an_error_that_names_the_field(run, worker):
     worker.execute(run)
     record = worker.folder.read_record(run.key)

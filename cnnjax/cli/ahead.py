@@ -1,5 +1,6 @@
 """`--compile_for=TARGET`: what a study's training steps would need on devices that are not here."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,9 +21,9 @@ def run_ahead(
 
     devices = ahead.target(name, mode, scan, remat)
     rows = [HEAD]
+    if not points[0].trains:
+        raise UserError("--compile_for is for trainings, and this study measures")
     for run in _distinct(points):
-        if not run.role == "replicate":
-            raise UserError(f"--compile_for is for trainings: {run.label} is measured, not trained")
         run.check_devices(devices)
         print(f"compiling {run.name} …", file=sys.stderr, flush=True)
         rows.append(_row(run, devices, ahead))
@@ -36,7 +37,7 @@ def _distinct(points: Sequence[Any]) -> Iterator[Any]:
     seen = set()
     for point in points:
         run = point.run
-        shape = (run.net, run.image_shape, run.batch_size)
+        shape = (*run.shape, dataclasses.replace(run.recipe, learning_rate=0.0))
         if shape not in seen:
             seen.add(shape)
             yield run
@@ -48,20 +49,10 @@ def _row(run: Any, devices: Any, ahead: Any) -> list[str]:
     from cnnjax.train.peaks import peak
     from cnnjax.train.step import Task
 
-    outline, recipe = check(run.dataset), run.recipe
-    channels = run.image_shape[2]
-    steps = recipe.epochs * max(1, outline.train // recipe.batch_size)
-    task = Task(
-        net=run.net,
-        recipe=recipe,
-        image_shape=run.image_shape,
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
-        flip=outline.info.flip,
-        steps=steps,
-    )
+    recipe, examples = run.recipe, check(run.dataset).train
+    task = Task.on_any_images(run.net, recipe, run.image_shape, recipe.steps(examples))
     needs = ahead.needs(task, devices)
-    macs = training_macs(run.net, recipe, run.image_shape, outline.train, 1)
+    macs = training_macs(run.net, recipe, run.image_shape, examples, 1)
     there = peak(devices.kind)
     share = f" ({needs.memory / there.memory:.0%})" if there and needs.memory else ""
     sent = [

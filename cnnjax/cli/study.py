@@ -11,10 +11,8 @@ from typing import Any
 from absl import flags
 
 from cnnjax.errors import UserError
+from cnnjax.signals import STOPPING
 from cnnjax.study.progress import Progress, duration, together
-
-# Slurm warns with USR1 before it ends a job.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -> int:
@@ -148,7 +146,7 @@ def _follow(launch: Any) -> int:
             f"several processes train each run together: --executor={launch.executor} starts its "
             "own; leave one of the two out"
         )
-    for number in SIGNALS:
+    for number in STOPPING:
         signal.signal(number, lambda number, frame: asked.append(number))
     follow(launch, lambda: bool(asked))
     return 130 if asked else 0
@@ -165,7 +163,7 @@ def _conduct(conductor: Any, predicted: dict[str, float]) -> bool:
         progress.say("stopping: saving what is under way (again: leave at once)")
 
     progress = Progress(predicted, len(predicted), conductor.executor.places.runs)
-    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    before = {number: signal.signal(number, ask) for number in STOPPING}
     try:
         conductor.conduct(progress)
         return False

@@ -18,6 +18,7 @@ import numpy as np
 
 from cnnjax.data.split import Examples
 from cnnjax.errors import UserError
+from cnnjax.signals import STOPPING
 
 Example = dict[str, np.ndarray]
 
@@ -25,7 +26,6 @@ PART = 32  # Images at most that a worker hands over at a time.
 AHEAD = 2  # Parts that each worker, and whole batches that a thread, has ready at most.
 THREADS = 2  # That decode where there are no workers.
 MOST = 16  # Processes, where nobody says.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def spare_processes() -> int:
@@ -86,7 +86,7 @@ def _parts(
 
 
 def _block() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def _begin(worker: int, workers: int) -> None:
@@ -95,7 +95,7 @@ def _begin(worker: int, workers: int) -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # For the order of the epochs; devices are others'.
-    for kind in _SIGNALS:
+    for kind in STOPPING:
         signal.signal(kind, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from cnnjax.report import speed, words
+from cnnjax.report import input_wait, speed, words
 from cnnjax.report.points import Row, Summary
 from cnnjax.report.speed import Column
 
 RATE = "images_per_second"
 EACH = "images_per_second_per_device"
-WAITING = 0.1  # A share of the time that is worth a word.
 
 
 def used(s: Summary) -> bool:
@@ -32,13 +31,6 @@ def efficiency(s: Summary, row: Row) -> float | None:
 def columns(s: Summary) -> list[Column]:
     """The table: a row a regime and number of devices."""
 
-    def reading(title: str, name: str, text, short: bool = False) -> Column:
-        def shown(row: Row) -> str:
-            v = row.readings.get(name)
-            return "–" if v is None else text(v)
-
-        return Column(title, shown, lambda row: row.readings.get(name), short)
-
     def shared(row: Row) -> str:
         return words.percent(efficiency(s, row))
 
@@ -46,12 +38,12 @@ def columns(s: Summary) -> list[Column]:
         Column("scaling", lambda row: row.series or "", lambda row: row.series or "", True),
         Column("devices", lambda row: words.axis_value(row.x), lambda row: row.x, True),
         Column("images/s", _spread, lambda row: row.readings.get(RATE), True),
-        reading("images/s a device", EACH, words.si, True),
+        speed.reading("images/s a device", EACH, words.si, True),
         Column("efficiency", shared, lambda row: efficiency(s, row), True),
-        reading("of the peak", "utilisation", words.percent, True),
-        reading("waiting for input", "input_wait_share", words.percent, True),
-        reading("step", "step_ms", speed.time),
-        reading("compiling", "step_compile_seconds", lambda v: f"{words.si(v)} s"),
+        speed.reading("of the peak", "utilisation", words.percent, True),
+        speed.reading("waiting for input", "input_wait_share", words.percent, True),
+        speed.reading("step", "step_ms", speed.time),
+        speed.reading("compiling", "step_compile_seconds", lambda v: f"{words.si(v)} s"),
         Column("notes", speed.noted, speed.noted),
     ]
 
@@ -66,7 +58,7 @@ def told(s: Summary) -> list[tuple[str, str, str]]:
             found.append((f"{series} scaling", _sentence(s, alike), "lead"))
         elif alike:
             found.append((f"{series} scaling", f"{alike[0].name}: {_spread(alike[0])}", "lead"))
-    late = [r for r in rows if (r.readings.get("input_wait_share") or 0) > WAITING]
+    late = [r for r in rows if (r.readings.get("input_wait_share") or 0) > input_wait.MUCH]
     if late:
         worst = max(late, key=lambda r: r.readings["input_wait_share"])
         share = words.percent(worst.readings["input_wait_share"])

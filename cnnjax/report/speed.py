@@ -80,16 +80,19 @@ def timed(row: Row, program: str) -> str:
     return time(*(row.readings.get(f"{program}_{name}") for name in ("ms", "q1_ms", "q3_ms")))
 
 
+def reading(title: str, name: str, text: Callable[[float], str], short: bool = False) -> Column:
+    """A column of what was measured under a name."""
+
+    def shown(row: Row) -> str:
+        v = row.readings.get(name)
+        return "–" if v is None else text(v)
+
+    return Column(title, shown, lambda row: row.readings.get(name), short)
+
+
 def columns(s: Summary) -> list[Column]:
     """The nets' table."""
     ratios = {id(row): ratio for ratio, row in off(s)}
-
-    def reading(title: str, name: str, text: Callable[[float], str], short: bool = False) -> Column:
-        def shown(row: Row) -> str:
-            v = row.readings.get(name)
-            return "–" if v is None else text(v)
-
-        return Column(title, shown, lambda row: row.readings.get(name), short)
 
     def program(title: str, name: str, short: bool = False) -> Column:
         return Column(

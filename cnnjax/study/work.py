@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.errors import UserError
+from cnnjax.signals import STOPPING
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 Say = Callable[[dict[str, Any]], None]
 SAID_SECONDS = 0.2  # Between two words about a run's steps.
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("keys", nargs="*")
     given = parser.parse_args(argv)
     asked = threading.Event()
-    for number in SIGNALS:
+    for number in STOPPING:
         signal.signal(number, lambda *_: asked.set())
     if given.cores and hasattr(os, "sched_setaffinity"):
         # Before JAX starts, which makes a thread for each core that it sees.

@@ -104,12 +104,6 @@ def check(folder: Path) -> None:
             raise Damaged(f"{name} {word}")
 
 
-def remove(path: Path) -> None:
-    """Remove the folder and what interrupted saves left beside it."""
-    for name in (path.name, f"{path.name}.old", f"{path.name}.new"):
-        shutil.rmtree(path.with_name(name), ignore_errors=True)
-
-
 def _write(folder: Path, tree: Any) -> None:
     import orbax.checkpoint as ocp
 

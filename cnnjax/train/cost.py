@@ -25,7 +25,7 @@ def training_macs(
     Raises:
       UserError: a net that the recipe can't train.
     """
-    whole = recipe.epochs * max(1, examples // recipe.batch_size)
+    whole = recipe.steps(examples)
     steps = whole if steps is None else steps
     if isinstance(recipe.tune, LinearProbe):
         return _probe_macs(net, recipe, image_shape, examples, steps)
@@ -42,7 +42,7 @@ def training_macs(
 
 
 def _probe_macs(net: Any, recipe: Recipe, shape: Shape, examples: int, steps: int) -> int:
-    task = Task(net, recipe, shape, (0.0,) * shape[2], (1.0,) * shape[2], False, steps)
+    task = Task.on_any_images(net, recipe, shape, steps)
     head = probe.head_task(task)
     forward = macs.total(trace(net, shape)) - macs.total(trace(head.net, head.image_shape))
     step = compute.train_step_macs(head.net, head.image_shape, recipe.batch_size)

@@ -89,7 +89,7 @@ class Devices:
         return scan.chosen(net, image_shape, self.scan, self.platform)
 
     def positions(self, batch_size: int) -> jax.Array:
-        """Each example's place in the whole batch, as the last argument of what `compile` gives:
+        """Each example's place in the whole batch, as the last argument of what `lower` gives:
         [batch_size], or [devices, share] for `jax.pmap`.
         """
         places = np.arange(batch_size, dtype=np.int32)
@@ -134,7 +134,7 @@ class Devices:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(spread, x), batch)
 
     def put_own(self, batch: Any) -> Any:
-        """This process's `share` of a batch as the last arguments of what `compile` gives."""
+        """This process's `share` of a batch as the last arguments of what `lower` gives."""
         return self.put_share(self._stacked(batch) if self._pmapped else batch)
 
     def _stacked(self, batch: Any) -> Any:
@@ -202,10 +202,6 @@ class Devices:
         jitted = jax.jit(f, out_shardings=self._results, donate_argnums=donate)
         return self._lowered(jitted, *args)
 
-    def compile(self, f: Callable, *args: Any, donate: tuple[int, ...] = ()) -> Callable:
-        """What `lower` gives, compiled."""
-        return self.lower(f, *args, donate=donate).compile()
-
     def lower_batch(self, f: Callable, params: Any, batch: Any) -> Any:
         """`f(params, batch)` traced with the batch spread over the devices; every process can read
         the result."""
@@ -215,10 +211,6 @@ class Devices:
     def initial(self, f: Callable) -> Callable:
         """`f` compiled at its first call, its result a state laid as `put_state` lays it."""
         return jax.jit(lambda *args: self.kept(f(*args)), out_shardings=self._results)
-
-    def compile_batch(self, f: Callable, params: Any, batch: Any) -> Callable:
-        """What `lower_batch` gives, compiled."""
-        return self.lower_batch(f, params, batch).compile()
 
     def _lowered(self, jitted: Any, *args: Any) -> Any:
         traced = jitted.trace(*args)

@@ -70,20 +70,21 @@ def leads() -> bool:
 
 
 class Agreed(NamedTuple):
-    """What all processes do next: `stop` if any was asked to, the rest as the first says."""
+    """What all processes do next: `stop` if any was asked to; whether it is `time` (to save, or to
+    be done), and how many `steps` come next, as the first says."""
 
     stop: bool
-    save: bool
+    time: bool
     steps: int
 
 
-def agree(stop: bool, save: bool, steps: int) -> Agreed:
+def agree(stop: bool, time: bool = False, steps: int = 0) -> Agreed:
     """The same answer in every process, whatever each gives."""
     if count() == 1:
-        return Agreed(stop, save, steps)
+        return Agreed(stop, time, steps)
     from jax.experimental import multihost_utils
 
-    given = np.asarray([stop, save, steps], np.int32)
+    given = np.asarray([stop, time, steps], np.int32)
     every = np.asarray(multihost_utils.process_allgather(given)).reshape(-1, 3)
     return Agreed(bool(every[:, 0].any()), bool(every[0, 1]), int(every[0, 2]))
 

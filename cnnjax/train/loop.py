@@ -62,7 +62,7 @@ def make_task(net: Net, recipe: Recipe, source: Source) -> Task:
         mean=tuple(float(x) for x in source.mean),
         std=tuple(float(x) for x in source.std),
         flip=source.info.flip,
-        steps=recipe.epochs * max(1, len(source.train) // recipe.batch_size),
+        steps=recipe.steps(len(source.train)),
         cropped=isinstance(source.train, Stream),
     )
 
@@ -114,7 +114,7 @@ def _probe(
 
     def each() -> None:
         hooks.progress(next(done), batches + head.steps)
-        if hosts.agree(hooks.stop(), False, 0).stop:
+        if hosts.agree(hooks.stop()).stop:
             raise probe.Stopped
 
     begun = time.perf_counter()
@@ -205,7 +205,7 @@ def _train(
             late = time.monotonic() - saved_at > SAVE_SECONDS
             then = hosts.agree(hooks.stop(), late, count)
             count = then.steps
-            if step < task.steps and (then.stop or then.save):
+            if step < task.steps and (then.stop or then.time):
                 save()
                 saved_at = time.monotonic()
             if step < task.steps and then.stop:

@@ -14,10 +14,9 @@ class Peak(NamedTuple):
     memory: float
 
 
-# From the makers' data sheets: cloud.google.com/tpu/docs (v2 to v6e), NVIDIA's for V100 to B200.
+# From the makers' data sheets; a device for which sources differ is left out.
 _PEAKS = {
-    "TPU v2": Peak(23e12, 8e9),  # A core of two, as JAX lists them; so v3.
-    "TPU v3": Peak(61.5e12, 16e9),
+    "TPU v3": Peak(61.5e12, 16e9),  # A core of two, as JAX lists them.
     "TPU v4": Peak(275e12, 32e9),
     "TPU v5 lite": Peak(197e12, 16e9),
     "TPU v5": Peak(459e12, 95e9),
@@ -25,13 +24,11 @@ _PEAKS = {
     "TPU v6 lite": Peak(918e12, 32e9),
     "V100": Peak(125e12, 16e9),  # float16: it has no bfloat16.
     "T4": Peak(65e12, 16e9),  # float16.
-    "A10G": Peak(70e12, 24e9),
     "L4": Peak(121e12, 24e9),
     "A100": Peak(312e12, 40e9),
     "H100 PCIe": Peak(756e12, 80e9),
     "H100": Peak(989e12, 80e9),
     "H200": Peak(989e12, 141e9),
-    "B200": Peak(2250e12, 180e9),
 }
 
 

@@ -181,7 +181,7 @@ def _compiled(task: Task, devices: Devices) -> Callable[..., jax.Array]:
     )
     images = devices.put_batch(np.zeros((task.recipe.batch_size, *task.image_shape), np.uint8))
     infer = functools.partial(features_of, task, devices.context())
-    return devices.compile_batch(infer, weights, images)
+    return devices.lower_batch(infer, weights, images).compile()
 
 
 def _digest(tree: Any) -> str:

@@ -206,6 +206,10 @@ class Recipe:
         §2.1, where a batch size is given that they are for."""
         return self.batch_size / self.base_batch_size if self.base_batch_size else 1.0
 
+    def steps(self, examples: int) -> int:
+        """Of a training on so many images: whole batches, all epochs."""
+        return self.epochs * max(1, examples // self.batch_size)
+
     @property
     def peak_rate(self) -> float:
         """The schedule's highest learning rate for this batch size."""

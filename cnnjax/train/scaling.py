@@ -4,7 +4,7 @@ timed a chunk at a time, compilation apart."""
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.train import devices as where
 from cnnjax.train import feed as feeds
+from cnnjax.train import hosts
 from cnnjax.train.clock import uncached
 from cnnjax.train.devices import Devices
 from cnnjax.train.loop import DISPATCH_SECONDS, make_task
@@ -22,10 +23,18 @@ from cnnjax.train.peaks import peak
 from cnnjax.train.program import make_program
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.speed import Reading
-from cnnjax.train.step import Sums
+from cnnjax.train.step import State, Sums
 from cnnjax.values import value
 
 LEAST = 3  # Chunks, if the time allows or not.
+WARM = 2  # Chunks: the first pages things in, and the second is as short as that one told.
+
+
+class Chunk(NamedTuple):
+    """Steps in a row, and the seconds that they took."""
+
+    steps: int
+    seconds: float
 
 
 @value
@@ -92,25 +101,22 @@ class Scaling:
         with uncached():
             program = make_program(task, examples, used)
         state = used.put_state(program.init(used.put(jax.random.key(seed))))
-        sums, step, rates = used.put(Sums.zero()), 0, []
-        per_epoch, count, size = max(1, len(source.train) // self.batch_size), 1, self.batch_size
+        per_epoch = max(1, len(source.train) // self.batch_size)
         with feeds.opened(program, task, source.train, seed, used, state) as feed:
-            began = waited = 0.0
-            warm = 2  # The first chunk pages things in, and the second has the first's few steps.
-            while warm or len(rates) < LEAST or time.perf_counter() - began < self.seconds:
-                if stop():
+            chunks = _chunks(feed, state, used.put(Sums.zero()), per_epoch)
+            for _ in range(WARM):
+                next(chunks)
+            rates: list[float] = []
+            began, waited = time.perf_counter(), feed.waited or 0.0
+            for steps, took in chunks:
+                rates.append(self.batch_size * steps / took)
+                spent = time.perf_counter() - began
+                enough = len(rates) >= LEAST and spent > self.seconds
+                then = hosts.agree(stop(), enough)
+                if then.stop:
                     return
-                if warm == 0 and not began:
-                    began, waited = time.perf_counter(), feed.waited or 0.0
-                count = min(count, per_epoch - step % per_epoch)
-                at = time.perf_counter()
-                state, sums = feed.advance(state, sums, count)
-                sums.loss.block_until_ready()
-                took = (time.perf_counter() - at) / count
-                rates += [] if warm else [size / took]
-                step, warm = step + count, max(0, warm - 1)
-                count = max(1, min(8 * count, int(DISPATCH_SECONDS / max(took, 1e-6))))
-            spent = time.perf_counter() - began
+                if then.time:
+                    break
             wait = None if feed.waited is None else (feed.waited - waited) / spent
         yield Reading(self._named(net, image_shape, used, rates, wait, program.compile_seconds))
 
@@ -139,3 +145,18 @@ class Scaling:
         if "images_per_second" not in measures:
             return "not measured"
         return f"{measures['images_per_second']:.4g} images/s on {self.devices}"
+
+
+def _chunks(feed: feeds.Feed, state: State, sums: Sums, per_epoch: int) -> Iterator[Chunk]:
+    """One chunk of a training after another, of the same steps in every process."""
+    step, count = 0, 1
+    while True:
+        count = min(count, per_epoch - step % per_epoch)
+        at = time.perf_counter()
+        state, sums = feed.advance(state, sums, count)
+        sums.loss.block_until_ready()
+        took = time.perf_counter() - at
+        yield Chunk(count, took)
+        step += count
+        wanted = max(1, min(8 * count, int(count * DISPATCH_SECONDS / max(took, 1e-6))))
+        count = hosts.agree(False, steps=wanted).steps

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.train import devices as where
 from cnnjax.train.clock import Clock, check_memory, spread, temp_bytes, uncached
@@ -79,8 +80,10 @@ class Speed:
         """Refuse a batch that the devices can't share.
 
         Raises:
-          UserError: saying what fits.
+          UserError: saying what fits, or there are several processes, whose clocks differ.
         """
+        if devices.processes > 1:
+            raise UserError("several processes are timed by --experiment=scaling, and not by this")
         where.check(Recipe(batch_size=self.batch_size), self.batch_size, devices)
 
     def readings(
@@ -97,7 +100,9 @@ class Speed:
           MemoryError: a program needs more memory than the machine has free.
         """
         clock, size = Clock(self.seconds, stop), self.batch_size
-        bench = _Bench(_task(net, self.recipe, image_shape), devices, seed)
+        bench = _Bench(
+            Task.on_any_images(net, self.recipe, image_shape, self.recipe.epochs), devices, seed
+        )
         compiling = calling = 0.0  # Seconds, of the last program.
         for program, make, larger, longer, most in (
             ("latency", lambda: bench.inference(local(devices.mode, 1), 1), 0, 0, 1),
@@ -149,19 +154,6 @@ def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
     return named
 
 
-def _task(net: Net, recipe: Recipe, image_shape: tuple[int, int, int]) -> Task:
-    channels = image_shape[2]
-    return Task(
-        net=net,
-        recipe=recipe,
-        image_shape=image_shape,
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
-        flip=True,
-        steps=recipe.epochs,
-    )
-
-
 class _Bench:
     """A net with weights on the devices, and its programs: each a pair (a call that waits for its
     result, the compiled program)."""
@@ -182,7 +174,7 @@ class _Bench:
         def infer(weights: Any, images: jax.Array) -> jax.Array:
             return logits_of(self.task, devices.context(), *weights, images)
 
-        compiled = devices.compile_batch(infer, weights, images)
+        compiled = devices.lower_batch(infer, weights, images).compile()
         return lambda count: compiled(weights, images).block_until_ready(), compiled
 
     def training(self) -> tuple[Callable[[int], Any], Any]:
@@ -194,7 +186,7 @@ class _Bench:
         places, counts = devices.positions(size), devices.put(jnp.int32(1))
         moved = (self.state, devices.put(Sums.zero()))
         step = functools.partial(advance, task, devices)
-        compiled = devices.compile(step, *moved, *rest, counts, places, donate=(0, 1))
+        compiled = devices.lower(step, *moved, *rest, counts, places, donate=(0, 1)).compile()
 
         def call(count: int) -> jax.Array:
             nonlocal moved

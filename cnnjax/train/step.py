@@ -97,6 +97,14 @@ class Task:
     pixels: bool = True
     cropped: bool = False
 
+    @classmethod
+    def on_any_images(
+        cls, net: Net, recipe: Recipe, image_shape: tuple[int, int, int], steps: int
+    ) -> "Task":
+        """Where only what a training costs is asked for, and its images need not be there."""
+        channels = image_shape[2]
+        return cls(net, recipe, image_shape, (0.5,) * channels, (0.25,) * channels, True, steps)
+
     @property
     def dtype(self) -> Any:
         return jnp.dtype(self.recipe.dtype)

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from cnnjax.errors import UserError, unknown
+from cnnjax import extension
+from cnnjax.errors import UserError
 
 if TYPE_CHECKING:  # The menu imports this, and answers at once.
     from cnnjax.study.job import Job
@@ -84,7 +83,7 @@ def option(default: Any, help: str, kind: type = str, low: int | None = None) ->
 
 def names() -> list[str]:
     """The engines there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return extension.names(sys.modules[__name__])
 
 
 def find(name: str) -> ModuleType:
@@ -93,9 +92,7 @@ def find(name: str) -> ModuleType:
     Raises:
       UserError: there is none, with the nearest name.
     """
-    if name not in names():
-        raise unknown("executor", name, names())
-    return importlib.import_module(f"{__name__}.{name}")
+    return extension.named(sys.modules[__name__], name, "executor")
 
 
 def define(values: flags.FlagValues) -> list[str]:

@@ -1,15 +1,10 @@
 """Recipes by name, as published: a module each with a `RECIPE`, whose docstring begins with what it
 came to."""
 
-import importlib
-import pkgutil
+import sys
 
-from cnnjax.errors import unknown
+from cnnjax import extension
 from cnnjax.train.recipe import Recipe
-
-
-def names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def get(name: str) -> Recipe:
@@ -18,12 +13,11 @@ def get(name: str) -> Recipe:
     Raises:
       UserError: there is none, with the nearest one.
     """
-    if name not in names():
-        raise unknown("recipe", name, names())
-    return importlib.import_module(f"{__name__}.{name}").RECIPE
+    return extension.named(sys.modules[__name__], name, "recipe").RECIPE
 
 
 def about() -> str:
     """The names, each with the first line of its docstring."""
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names()}
+    here = sys.modules[__name__]
+    modules = {name: extension.named(here, name, "recipe") for name in extension.names(here)}
     return "; ".join(f"{name}: {m.__doc__.partition(chr(10))[0]}" for name, m in modules.items())
