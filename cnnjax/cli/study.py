@@ -23,11 +23,10 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
     from cnnjax.train import hosts
 
     found = study.load(front.experiment, experiments, argv, front.quick)
-    asked = executors.options(found.values, found.values.executor)
-    # Where others compute, this process only plans, and leaves the accelerators to them.
-    inline = found.values.executor == "inline"
     v = found.values
-    environment.start_jax(v.dtype, None if inline else "cpu", v.cpu_devices)
+    asked = executors.options(v, v.executor)
+    # Where others compute, this process only plans, and leaves the accelerators to them.
+    environment.start_jax(v.dtype, None if v.executor == "inline" else "cpu", v.cpu_devices)
     hosts.start(v.coordinator, v.num_processes, v.process_id)
     if not hosts.leads():
         return _follow(_launch(front, found))
