@@ -1,4 +1,4 @@
-"""How far seeds carry: intervals of means and of differences, what could be detected, the front.
+"""How far seeds carry: intervals of means and of differences, and what could be detected.
 
 Replicates differ in their seed alone and are taken as independent draws from a normal
 distribution. With few seeds a point's own standard deviation is itself a guess (at three seeds it
@@ -70,7 +70,7 @@ def mean(values: Sequence[float], common: Spread | None = None, level: float = 0
     if v.size < 2:
         return Interval(float(v.mean()), None, None, 1)
     sd, df = _sd(v, common)
-    half = _quantile(level, df) * sd / math.sqrt(v.size)
+    half = quantile(level, df) * sd / math.sqrt(v.size)
     return Interval(float(v.mean()), float(v.mean()) - half, float(v.mean()) + half, v.size)
 
 
@@ -97,7 +97,7 @@ def difference(
         vx, vy = x.var(ddof=1) / x.size, y.var(ddof=1) / y.size
         error = math.sqrt(vx + vy)
         df = (vx + vy) ** 2 / (vx**2 / (x.size - 1) + vy**2 / (y.size - 1)) if error else math.inf
-    half = _quantile(level, df) * error
+    half = quantile(level, df) * error
     return Interval(gap, gap - half, gap + half, n)
 
 
@@ -120,7 +120,7 @@ def detectable(
     if n < 2:
         raise ValueError("one seed detects nothing")
     df = 2 * n - 2 if df is None else df
-    bound = _quantile(level, df)
+    bound = quantile(level, df)
     low, high = 0.0, 10 * bound  # In standard errors of the difference.
     for _ in range(50):
         middle = (low + high) / 2
@@ -130,57 +130,13 @@ def detectable(
     return high * math.sqrt(2 / n) * sd
 
 
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Spearman's: Pearson's correlation of the ranks, equal values sharing theirs; None where a
-    side has fewer than two values to order.
-
-    Raises:
-      ValueError: a and b differ in length.
-    """
-    ranks = [_ranks(v) for v in (a, b)]
-    if len(ranks[0]) != len(ranks[1]):
-        raise ValueError("a rank correlation is of pairs")
-    x, y = (r - r.mean() for r in ranks)
-    size = math.sqrt(float((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum()) / size if size else None
-
-
-def front(
-    costs: Sequence[float | None], gains: Sequence[float | None], tolerance: float = 0.0
-) -> list[int]:
-    """The places that nothing else beats, cheapest first; a place with None is never among them.
-
-    A place is beaten by one that gains more at no more than `1 + tolerance` times the cost (nets
-    matched in compute never match to the last digit), or that gains the same for less.
-    """
-    places = [
-        (c, g, i)
-        for i, (c, g) in enumerate(zip(costs, gains, strict=True))
-        if c is not None and g is not None
-    ]
-
-    def beaten(cost: float, gain: float) -> bool:
-        return any(
-            (c <= cost * (1 + tolerance) and g > gain) or (c < cost and g == gain)
-            for c, g, _ in places
-        )
-
-    return [i for c, g, i in sorted(places) if not beaten(c, g)]
-
-
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    _, place, count = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place]
-
-
 def _sd(v: np.ndarray, common: Spread | None) -> tuple[float, float]:
     if common is not None and common.shared:
         return common.sd, common.df
     return float(v.std(ddof=1)), v.size - 1
 
 
-def _quantile(level: float, df: float) -> float:
+def quantile(level: float, df: float) -> float:
     """The two-sided t quantile."""
     from scipy import special
 
