@@ -19,7 +19,7 @@ from cnnjax.cli.main import main
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.report.condition import failures
-from cnnjax.report.points import summarise
+from cnnjax.report.gather import summarise
 from cnnjax.study import claims, conduct, entry, executors, worker
 from cnnjax.study.conduct import Conductor, new_plan
 from cnnjax.study.executors import Executor, Places, local, slurm

@@ -245,7 +245,7 @@ def test_the_ways_differ_in_recipe_and_grid(home):
             f"--pretrained={home / 'weights'}", "--ways=scratch,probe,full,gradual",
             "--batch_size=16", "--layer_decay=0.5", "--frozen_norms", "--scratch_epochs=7",
             "--probe_rates=1,2", "--tune=gradual(parts=2)"]  # fmt: skip
-    found = experiment.points(experiment.load("transfer", EXPERIMENTS, argv))
+    found = experiment.asked(experiment.load("transfer", EXPERIMENTS, argv))[0]
     runs = {tuple(dict(p.run.axes).values()): p for p in found}
     assert len(runs) == 8
     scratch, probe, full, gradual = (
@@ -261,14 +261,14 @@ def test_the_ways_differ_in_recipe_and_grid(home):
     assert runs["scratch", 16].rates == (0.03, 0.1, 0.3)
     assert runs["scratch", 16].run.dataset.train_examples == 16
     argv += ["--ways=probe", "--resolution=48", "--rivals=tests.tiny:small_net"]
-    *_, rival = experiment.points(experiment.load("transfer", EXPERIMENTS, argv))
+    *_, rival = experiment.asked(experiment.load("transfer", EXPERIMENTS, argv))[0]
     assert rival.run.image_shape == (8, 8, 1)  # As they come.
     assert (rival.run.label, dict(rival.run.axes)["way"]) == (
         "tests.tiny:small_net",
         "scratch: tests.tiny:small_net",
     )
     assert (rival.run.pretrained, rival.rates) == (None, (0.03, 0.1, 0.3))
-    fixed = experiment.points(
+    fixed, _ = experiment.asked(
         experiment.load("transfer", EXPERIMENTS, [*argv, "--learning_rate=3"])
     )
     assert {p.rates for p in fixed} == {(3.0,)}

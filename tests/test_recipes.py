@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent.parent / "experiments"
 
 def loaded(*argv, name="train", quick=False):
     found = study.load(name, FOLDER, argv, quick)
-    return study.setting(found), study.points(found)
+    return study.setting(found), study.asked(found)[0]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cnnjax import report
 from cnnjax.errors import UserError
-from cnnjax.report import breakdown, charts, comparisons, findings, points, terminal, words
+from cnnjax.report import breakdown, charts, comparisons, findings, gather, terminal, words
 from cnnjax.report.charts import parts
 from cnnjax.study.stats import Interval
 from tests.synthetic_results import STUDIES, key, write
@@ -110,9 +110,7 @@ def test_the_sentences_of_a_study(studies):
         r"5×5 − 3×3 = −1\.\d points \[−3\.\d, \+0\.\d\] at the same MACs: no evidence of a dif"
     )
     assert any(re.match(pattern, s) for s in steps)
-    assert "9 intervals that hold together at 95% (Bonferroni: each at 99.44%)" in one(
-        found, "Differences"
-    )
+    assert one(found, "Differences").startswith("9, corrected for their number (Holm)")
     assert "fixed width 1×1" in one(found, "At chance")
     assert "no better than guessing (10%)" in one(found, "At chance")
     assert "equal MACs 7×7 (+" in one(found, "Still improving")
@@ -273,7 +271,7 @@ curve = st.lists(st.floats(0, 1), min_size=0, max_size=30)
 @given(curve)
 def test_still_improving_is_the_rise_over_the_last_fifth(values):
     rows = [{"epoch": i + 1, "val_accuracy": v} for i, v in enumerate(values)]
-    rise = points._rise([rows, rows])
+    rise = gather._rise([rows, rows])
     fifth = max(1, round(len(values) / 5))
     if len(values) < 1 + fifth:
         assert rise is None
@@ -289,7 +287,7 @@ def test_what_names_an_original_is_no_breakdown():
 
 def test_a_line_of_given_slope_rises_by_what_it_gains_in_a_fifth():
     rows = [{"epoch": e, "val_accuracy": 0.01 * e} for e in range(1, 51)]
-    assert points._rise([rows]) == pytest.approx(0.1)
+    assert gather._rise([rows]) == pytest.approx(0.1)
 
 
 def test_more_epochs_are_advised_when_nothing_is_undecided(studies):

@@ -188,7 +188,7 @@ def test_a_rank_correlation_is_of_pairs():
 
 def probes(*argv):
     found = experiment.load("throughput", FOLDER, argv)
-    return [point.run for point in experiment.points(found)]
+    return [point.run for point in experiment.asked(found)[0]]
 
 
 def test_nets_come_as_their_papers_have_them(capsys):
@@ -211,7 +211,7 @@ def test_a_net_named_that_does_not_fit_is_an_error_and_one_of_the_list_is_left_o
         probes("--nets=vgg11", "--image_size=8")
     found = experiment.load("throughput", FOLDER, ["--image_size=8"])
     monkeypatch.setattr(found.module, "FAMILIES", ("vgg11", "resnet20"))
-    assert [p.run.label for p in experiment.points(found)] == ["resnet20"]
+    assert [p.run.label for p in experiment.asked(found)[0]] == ["resnet20"]
 
 
 def test_an_unknown_net_is_answered_in_one_line(capsys):

@@ -45,12 +45,13 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
     from cnnjax.study import experiment as study
 
     v = found.values
-    points = study.points(found)
+    points, missing = study.asked(found)
     if front.compile_for:
         from cnnjax.cli.ahead import run_ahead
 
         return run_ahead(front.compile_for, points, v.parallel, v.scan, v.remat)
     conductor = _conductor(front, found, points, argv, asked)
+    conductor.missing = missing
     predicted = conductor.predicted()
     if front.dry_run:
         from cnnjax.cli.plan import plan_table

@@ -1,19 +1,15 @@
 """Accuracy by what an example carries (its digit's scale, its clutter): where a net's gain lies."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from cnnjax.errors import UserError
+from cnnjax.report import predictions
 from cnnjax.report.points import Summary
 from cnnjax.study import stats
-from cnnjax.study.results import Folder
 from cnnjax.study.stats import Interval
 
-PREFIX = "extra_"
 MOST = 4  # Extras shown.
 
 
@@ -29,11 +25,11 @@ class Breakdown:
 
 def breakdowns(summary: Summary, warnings: list[str]) -> list[Breakdown]:
     """One for each extra that the predictions carry; a file that can't be read adds a warning."""
-    folder = Folder(summary.study.path)
     read = {}
     for row in summary.rows:
         for run in row.done:
-            read[run.key] = _read(folder, run.key, warnings)
+            data = predictions.read(summary.study.path, run.key, warnings)
+            read[run.key] = {n: (v, data.right) for n, v in data.extras.items()} if data else {}
     names = list(dict.fromkeys(name for data in read.values() for name in data))
     found = [_breakdown(summary, read, name) for name in names[:MOST]]
     return [b for b in found if b is not None]
@@ -57,7 +53,7 @@ def _breakdown(
         place: tuple(_interval(column, common) for column in table)
         for place, table in shares.items()
     }
-    return Breakdown(name.removeprefix(PREFIX).replace("_", " "), _names(edges), cells)
+    return Breakdown(name.replace("_", " "), _names(edges), cells)
 
 
 def _identifies(values: np.ndarray) -> bool:
@@ -87,35 +83,3 @@ def _shares(extra: np.ndarray, right: np.ndarray, edges: list[tuple[float, float
 def _interval(column: np.ndarray, common: stats.Spread) -> Interval | None:
     kept = column[np.isfinite(column)]
     return stats.mean(kept, common) if len(kept) else None
-
-
-def _read(folder: Folder, key: str, warnings: list[str]) -> Mapping[str, tuple]:
-    path = folder.run_dir(key) / "predictions.npz"
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError:
-        return {}
-    try:
-        return _extras(folder.path, key, stamp)
-    except UserError as e:
-        warnings.append(str(e))
-    except (ValueError, TypeError, IndexError):
-        warnings.append(f"{path} is left out: its arrays do not fit together")
-    return {}
-
-
-@functools.lru_cache(maxsize=512)  # The report is written after every run; most files stay.
-def _extras(path: Path, key: str, stamp: int) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """(extra, whether the example was classified rightly) by the extra's name."""
-    del stamp
-    folder = Folder(path)
-    names = folder.prediction_names(key)
-    extras = [n for n in names if n.startswith(PREFIX)]
-    if not extras or not {"label", "logits"} <= set(names):
-        return {}
-    data = folder.read_predictions(key, ("label", "logits", *extras))
-    right = np.argmax(data["logits"], axis=-1) == data["label"]
-    kept = {n: data[n] for n in extras if data[n].dtype.kind in "iuf" and data[n].ndim == 1}
-    if any(v.shape != right.shape or right.ndim != 1 for v in kept.values()):
-        raise ValueError("shapes differ")
-    return {n: (v.astype(np.float64), right) for n, v in kept.items() if np.isfinite(v).all()}

@@ -1,4 +1,4 @@
-"""Which points are compared, and how: differences with intervals that hold all together."""
+"""Which points are compared, and how: differences with intervals corrected for their number."""
 
 import dataclasses
 import itertools
@@ -67,12 +67,11 @@ class Comparison:
 
 
 def compare(summary: Summary) -> list[Comparison]:
-    """Every planned comparison that can be made so far, each wide enough for all of them
-    (Bonferroni)."""
-    pairs = [(a, b, across) for a, b, across in _pairs(summary) if _values(summary, a)]
-    pairs = [pair for pair in pairs if _values(summary, pair[1])]
-    level = stats.simultaneous(0.95, len(pairs))
-    return [Comparison(a, b, _difference(summary, a, b, level), across) for a, b, across in pairs]
+    """Every planned comparison that can be made so far, paired over test examples, with intervals
+    corrected for their number."""
+    pairs = [p for p in _pairs(summary) if summary.terms(p[0]) and summary.terms(p[1])]
+    gaps = stats.family([summary.less(a, b) for a, b, _ in pairs], summary.spread)
+    return [Comparison(a, b, gap, across) for (a, b, across), gap in zip(pairs, gaps, strict=True)]
 
 
 def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:
@@ -87,12 +86,3 @@ def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:
         for base, row in itertools.product(summary.of(first), summary.of(series)):
             if base.x == row.x and base.point.runs != row.point.runs:
                 yield (row, base, True)
-
-
-def _difference(summary: Summary, a: Row, b: Row, level: float) -> Interval:
-    return stats.difference(_values(summary, a), _values(summary, b), summary.spread, level)
-
-
-def _values(summary: Summary, row: Row) -> list[float]:
-    name = f"{summary.shown}_accuracy"
-    return [v for r in row.done if (v := r.metrics.get(name)) is not None]

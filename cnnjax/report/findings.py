@@ -7,8 +7,8 @@ from cnnjax.report import goal, input_wait, measured, transfer, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
-from cnnjax.report.points import SAME_COST, Row, Summary, summarise
-from cnnjax.study import stats
+from cnnjax.report.gather import summarise
+from cnnjax.report.points import SAME_COST, Row, Summary
 from cnnjax.study.records import Study
 
 
@@ -220,18 +220,28 @@ def _seeds(r: Report) -> list[Finding]:
     n = words.count(few, "seed") if few == many else f"{few} to {many} seeds"
     if s.spread.sd is None:
         return [Finding("Seeds", f"{n} a point: too few for intervals")]
-    text = f"{n} a point, 95% t intervals; standard deviation {100 * s.spread.sd:.2f} points"
+    over = "seeds and test examples" if _paired(s) else "seeds"
+    text = f"{n} a point, 95% t intervals over {over}; standard deviation between seeds "
+    text += f"{100 * s.spread.sd:.2f} points"
     if s.spread.shared:
         text += ", shared by all points"
     elif len(counts) > 1:
         text += " on average, but points differ in spread, so each has its own"
     found += [Finding("Seeds", text + _power(r, few))]
     if len(r.comparisons) > 1:
-        m = len(r.comparisons)
-        level = 100 * stats.simultaneous(0.95, m)
-        text = f"{m} intervals that hold together at 95% (Bonferroni: each at {level:.2f}%)"
-        found += [Finding("Differences", text)]
+        text = f"{len(r.comparisons)}, corrected for their number (Holm): the chance that any "
+        text += "interval leaves out zero where there is no difference is at most 5%"
+        found += [Finding("Differences", text + (_PAIRED if _paired(s) else ""))]
     return found
+
+
+_PAIRED = "; nets are compared example by example"
+
+
+def _paired(s: Summary) -> bool:
+    """Whether it is known which test examples each net got right."""
+    terms = [term for row in s.rows for term in s.terms(row)]
+    return bool(terms) and all(sample.right is not None for _, sample in terms)
 
 
 def _power(r: Report, n: int) -> str:

@@ -15,7 +15,7 @@ from cnnjax.study.entry import SILENT, outline
 from cnnjax.study.estimate import plan_seconds
 from cnnjax.study.executors import Executor
 from cnnjax.study.job import Job
-from cnnjax.study.plan import Point, describe
+from cnnjax.study.plan import Missing, Point, describe
 from cnnjax.study.progress import Progress
 from cnnjax.study.results import Folder
 from cnnjax.study.worker import Stopped, finished
@@ -37,6 +37,7 @@ class Conductor:
     plan: dict[str, Any]
     report: Callable[[], None]
     retries: int = 2
+    missing: Sequence[Missing] = ()
 
     def __post_init__(self) -> None:
         self.records: dict[str, Mapping[str, Any]] = {}
@@ -77,6 +78,7 @@ class Conductor:
     def write_plan(self) -> None:
         """study.json's latest plan, as far as it is known."""
         self.plan["points"] = [describe(p, *self.chosen(p)) for p in self.points]
+        self.plan["points"] += [place.json() for place in self.missing]
         self.folder.add_plan(self.plan)
 
     def ready(self) -> list[Job]:

@@ -3,12 +3,12 @@
 An experiment file has a docstring that begins with its question, `FLAGS` (an absl FlagValues of
 its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS` and `goal()` (a column of the
 curves and the value to reach), and `runs(setting)`, a generator of `Run` values made with
-`setting.run(net, **axes)`, or of `Probe` values made with `setting.probe(net, instrument, **axes)`
-where a study measures and trains nothing.
+`setting.run(net, **axes)` (`setting.missing(reason, **axes)` where none can be), or of `Probe`
+values made with `setting.probe(net, instrument, **axes)` where a study measures and trains nothing.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.extension import load_module
 from cnnjax.study import options
 from cnnjax.study.catalogue import find, first_line
+from cnnjax.study.setting import Setting
 from cnnjax.train import recipes
 from cnnjax.train.recipe import Recipe, make_recipe
 from cnnjax.values import fields
@@ -113,119 +114,6 @@ def _follow_recipe(values: flags.FlagValues, quick: set[str]) -> None:
             values[field.name].value = getattr(named, field.name)
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What the common flags say, for an experiment's `runs`."""
-
-    net_name: str
-    dataset: Any
-    recipe: Recipe
-    image_shape: tuple[int, int, int]
-    classes: int
-    machine: tuple[Any, ...] = ()  # As `train.devices.local` takes it.
-    given: frozenset[str] = frozenset()  # The flags that were set on the command line.
-    pretrained: Any = None  # Weights to start from: `study.pretraining.Pretraining`.
-
-    def net(self, name: str | None = None, input_shape: Any = None, **axes: Any) -> Any:
-        """The net of `--net` (or another) for the dataset's images and classes."""
-        from cnnjax import nets
-
-        shape = input_shape or self.image_shape
-        return nets.get(name or self.net_name, self.classes, shape, **axes)
-
-    def run(
-        self,
-        net: Any,
-        *,
-        label: str | None = None,
-        dataset: Any = None,
-        recipe: Recipe | None = None,
-        notes: Iterable[str] = (),
-        scratch: bool = False,
-        rates: Iterable[float] = (),
-        **axes: Any,
-    ) -> Any:
-        """A `Run` of `net` that stands at `axes` in the study.
-
-        It starts from the weights of `--pretrained`, unless from `scratch`; `rates` are the
-        learning rates to try where the command line names none for all.
-        """
-        from cnnjax.data import check
-        from cnnjax.study import pretraining
-        from cnnjax.study.run import Run
-
-        if net.adapted:
-            notes = (*notes, f"adapted: {net.adapted}")
-        asked = self.given & {"learning_rate", "learning_rates"}
-        start = None if scratch else self.pretrained
-        if start:
-            shape = tuple(check(dataset or self.dataset).info.image_shape)
-            notes = (*notes, start.told, *pretraining.check(start, net, shape))
-        recipe = recipe or self.recipe
-        if recipe.base_batch_size:
-            by = f"batches of {recipe.batch_size}, rates for {recipe.base_batch_size}"
-            notes = (*notes, f"learning rates are taken × {recipe.rate_factor:g} ({by})")
-        return Run(
-            net=net,
-            dataset=dataset or self.dataset,
-            recipe=recipe,
-            label=label or self.net_name,
-            axes=tuple(axes.items()),
-            notes=tuple(dict.fromkeys(notes)),  # The weights' notes say "adapted" too.
-            pretrained=start,
-            grid=() if asked else tuple(rates),
-        )
-
-    def probe(
-        self,
-        net: Any,
-        instrument: Any,
-        *,
-        label: str,
-        image_shape: Any = None,
-        notes: Iterable[str] = (),
-        **axes: Any,
-    ) -> Any:
-        """A `Probe`: what `instrument` measures of `net`, by default on the dataset's images."""
-        from cnnjax.study import environment
-        from cnnjax.study.probe import Probe
-        from cnnjax.train.devices import local
-
-        return Probe(
-            net=net,
-            image_shape=tuple(image_shape or self.image_shape),
-            instrument=instrument,
-            place=environment.place(local(*self.machine)),
-            label=label,
-            axes=tuple(axes.items()),
-            notes=(*notes, *([f"adapted: {net.adapted}"] if net.adapted else [])),
-        )
-
-    def measure(self, net: Any) -> dict[str, Any]:
-        """The costs of a net on the dataset's images."""
-        from cnnjax import compute
-
-        return compute.measure(net, self.image_shape)
-
-    def macs(self, net: Any) -> int:
-        """Multiply-accumulates of one image's forward pass."""
-        return self.measure(net)["macs"]
-
-    def layers(self, net: Any) -> int:
-        """Depth: the layers with weights on the way from input to output, shortcuts left out."""
-        from cnnjax.compute.trace import trace
-
-        rows = trace(net, self.image_shape).layers
-        return sum(x.kind in ("conv", "dense") and "shortcut" not in x.path for x in rows)
-
-    @staticmethod
-    def off_budget(ratio: float) -> tuple[str, ...]:
-        """A note where the nearest legal width misses the budget by more than 5 %."""
-        if abs(ratio - 1) <= 0.05:
-            return ()
-        return (f"the nearest legal width costs {ratio - 1:+.0%} against the budget",)
-
-
 def setting(experiment: Experiment) -> Setting:
     """Read the common flags.
 
@@ -271,23 +159,27 @@ def _train_examples(experiment: Experiment) -> int | None:
     return v.train_examples if v.train_examples < there else None
 
 
-def points(experiment: Experiment) -> list[Any]:
-    """The points of the study, each checked: a net that does not fit its images is refused here.
+def asked(experiment: Experiment) -> tuple[list[Any], list[Any]]:
+    """The points of the study, each checked, and the places at which no net is.
 
     Raises:
-      UserError: naming the axis or the layer.
+      UserError: a net that does not fit its images, naming the axis or the layer; no point at all.
     """
-    from cnnjax.study.plan import Point
+    from cnnjax.study.plan import Missing, Point
 
     v = experiment.values
     grid = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
-    found = []
+    found, missing = [], []
     for run in experiment.module.runs(setting(experiment)):
+        if isinstance(run, Missing):
+            missing.append(run)
+            continue
         run.check()
         rates = run.rates(grid)
         for rate in rates:
             make_recipe(run.recipe, learning_rate=rate)  # In range?
         found.append(Point(run, rates, v.seeds))
     if not found:
-        raise UserError(f"{experiment.name} asks for no runs: check its flags")
-    return found
+        reason = f": {missing[0].reason}" if missing else ": check its flags"
+        raise UserError(f"{experiment.name} asks for no runs{reason}")
+    return found, missing

@@ -60,6 +60,22 @@ class Point:
         return best, [f"learning rate {best:g} is at the grid's edge"] if edge else []
 
 
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """A place of a study at which no net is, and why."""
+
+    label: str
+    axes: tuple[tuple[str, Any], ...]
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return " · ".join([self.label, *(f"{k.replace('_', ' ')} {v}" for k, v in self.axes)])
+
+    def json(self) -> dict[str, Any]:
+        return {"net": self.label, "axes": dict(self.axes), "runs": [], "failed_match": self.reason}
+
+
 def _score(record: Mapping[str, Any] | None) -> tuple[float, float]:
     if not record or record.get("status") != "done":
         return -math.inf, -math.inf
@@ -94,7 +110,8 @@ class Head:
 
 def describe(point: Point, rate: float | None, notes: Sequence[str]) -> dict[str, Any]:
     """The point as study.json holds it; without a rate its replicates have no keys yet."""
-    return {
+    weight = {} if point.run.weight == 1 else {"weight": point.run.weight}
+    return weight | {
         "net": point.run.label,
         "axes": dict(point.run.axes),
         "notes": [*point.run.notes, *notes],

@@ -30,6 +30,7 @@ class Probe(Job):
     notes: tuple[str, ...] = ()
 
     role: ClassVar[str] = "probe"
+    weight: ClassVar[float] = 1.0
 
     @property
     def name(self) -> str:

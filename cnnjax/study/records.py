@@ -66,6 +66,7 @@ class Point:
     learning_rate: float | None = None
     seeds: int = 0
     failed_match: str | None = None
+    weight: float = 1.0  # Below 1: one of two that bracket a budget, and its share in their mean.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +216,7 @@ def _point(data: Any, place: int) -> Point:
         learning_rate=number(data.get("learning_rate")),
         seeds=_integer(data.get("seeds")),
         failed_match=None if failed in (None, False) else _line(str(failed)),
+        weight=weight if (weight := number(data.get("weight"))) and 0 < weight < 1 else 1.0,
     )
 
 

@@ -18,8 +18,11 @@ TUNING_SEED = 1_000_000  # Replicates count from 0, so tuning never shares a see
 @value
 class Run(Job):
     """A net trained on a dataset by a recipe from a seed, from `pretrained` weights where there are
-    some. `test=False`: a tuning run, which reads validation only. `label`, `axes` and `grid`, the
-    learning rates to try in place of the study's, place it in a study and are no part of its key.
+    some. `test=False`: a tuning run, which reads validation only.
+
+    What places it in a study is no part of its key: `label`, `axes`, `grid`, the learning rates to
+    try in place of the study's, and `weight`, which is below 1 for one of two runs that bracket a
+    point's budget: its share in the mean of the two.
     """
 
     net: Net
@@ -32,8 +35,9 @@ class Run(Job):
     notes: tuple[str, ...] = ()
     pretrained: Pretraining | None = None
     grid: tuple[float, ...] = ()
+    weight: float = 1.0
 
-    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid")
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "weight")
 
     @functools.cached_property
     def bare(self) -> "Run":

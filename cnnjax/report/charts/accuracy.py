@@ -49,7 +49,7 @@ def pareto(s: Summary) -> Chart | None:
     seeds = [
         {"series": row.series, "at": datum["at"], "mean": v}
         for row, datum in zip(rows, data, strict=True)
-        for v in _seeds(s, row)
+        for v in row.values(s.shown)
     ]
     front = [scores(s.rows[i], s.score(s.rows[i]), "") for i in s.front if s.score(s.rows[i])]
     x = {"field": "at", **log_axis(costs, "MACs per image (multiply-accumulates, log scale)")}
@@ -112,7 +112,7 @@ def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
         step = 0.012 * order[row.series]
         at = row.x * wide**step if x["scale"]["type"] == "log" else row.x + step * wide
         data.append(scores(row, s.score(row), s.shown_name) | {"at": at})
-        seeds += [{"series": row.series, "at": at, "mean": v} for v in _seeds(s, row)]
+        seeds += [{"series": row.series, "at": at, "mean": v} for v in row.values(s.shown)]
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     look = {"color": colour_by("series", keys), "shape": shape("series", keys)}
     ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
@@ -131,7 +131,9 @@ def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
 def _along_names(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     """A row a name, accuracy to the right: names of any length stay legible."""
     data = [scores(row, s.score(row), s.shown_name) for row in rows]
-    seeds = [{"series": r.series, "label": r.label, "mean": v} for r in rows for v in _seeds(s, r)]
+    seeds = [
+        {"series": r.series, "label": r.label, "mean": v} for r in rows for v in r.values(s.shown)
+    ]
     domain = _domain(s)
     names = list(dict.fromkeys(row.label for row in rows))
     x = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy", tickCount=5)}
@@ -159,7 +161,7 @@ def _along_names(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
 
 def _domain(s: Summary) -> tuple[float, float]:
     rows = above_chance([row for row in s.rows if s.score(row)])
-    values = [v for row in rows for v in _seeds(s, row)]
+    values = [v for row in rows for v in row.values(s.shown)]
     ends = [e for row in rows for e in words.clipped(s.score(row))]
     return share_domain([*values, *ends], s.chance)
 
@@ -178,11 +180,6 @@ def _beyond(data: list[dict], domain: tuple[float, float], axis: str, **where: S
               **where, **edge, tooltip=tooltip(**TIP)),
         layer(named, text | ({"dy": -9} if y else {}), **place, **edge, text={"field": "told"}),
     ]  # fmt: skip
-
-
-def _seeds(s: Summary, row: Row) -> list[float]:
-    name = f"{s.shown}_accuracy"
-    return [v for r in row.done if (v := r.metrics.get(name)) is not None]
 
 
 def _aside(rows: list[Row], step: float) -> list[float]:

@@ -35,7 +35,7 @@ _NAMES = {"better": "better", "worse": "worse", "open": "no evidence", "unknown"
 def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
     """Every comparison with its interval, against the line of no difference."""
     told = [(c, c.gap) for c in comparisons]
-    together = f", all {len(told)} at once (Bonferroni)" if len(told) > 1 else ""
+    together = ", corrected for their number (Holm)" if len(told) > 1 else ""
     return _forest(
         "differences",
         "What each step changed",
