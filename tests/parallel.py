@@ -58,14 +58,14 @@ def weights(mode, count, dtype, folder):
     return np.concatenate([np.asarray(x, np.float64).ravel() for x in leaves])
 
 
-def found(folder, least):
-    """Every mode and number of devices from `least` on: the parameters by name."""
+def found(folder, counts):
+    """Every mode and number of devices: the parameters by name."""
     return {f"{dtype} {mode} {count}": weights(mode, count, dtype, folder)
-            for dtype in DTYPES for mode in MODES for count in COUNTS
-            if count >= least and (count, mode) not in {(1, "jit"), (1, "fsdp")}}  # fmt: skip
+            for dtype in DTYPES for mode in MODES for count in counts
+            if (count, mode) not in {(1, "jit"), (1, "fsdp")}}  # fmt: skip
 
 
-def child(index, processes, port, folder):
+def child(index, processes, port, folder, counts):
     import jax
     import numpy as np
 
@@ -76,7 +76,9 @@ def child(index, processes, port, folder):
     assert hosts.count() == processes
     assert hosts.tell({"from": index}) == {"from": 0}
     assert hosts.agree(index == 1, index == 1, 5 + index) == (processes > 1, False, 5)
-    np.savez(folder / f"{processes}-{index}.npz", **found(folder, processes))
+    np.savez(
+        folder / f"{processes}-{index}.npz", **found(folder, [n for n in counts if n >= processes])
+    )
 
 
 def free_port():
@@ -85,7 +87,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def run(processes, folder):
+def run(processes, folder, counts):
     """The children's findings, one dictionary each."""
     port = free_port()
     flags = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}"
@@ -97,7 +99,8 @@ def run(processes, folder):
     }
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.parallel", *map(str, (i, processes, port, folder))],
+            [sys.executable, "-m", "tests.parallel",
+             *map(str, (i, processes, port, folder, *counts))],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for i in range(processes)
@@ -110,7 +113,7 @@ def run(processes, folder):
     return [dict(np.load(folder / f"{processes}-{i}.npz")) for i in range(processes)]
 
 
-def table(folder):
+def table(folder, counts=COUNTS):
     """Relative differences from one device by `float64 pmap 8 2`: type, mode, devices, hosts."""
     import numpy as np
 
@@ -119,7 +122,7 @@ def table(folder):
     write_dataset(folder / "tiny.npz")
     rows, one = {}, {}
     for processes in PROCESS_DEVICES:
-        first, *others = run(processes, folder)
+        first, *others = run(processes, folder, counts)
         for other in others:  # To the bit: each holds the same parameters.
             assert all(np.array_equal(first[k], other[k]) for k in first)
         one = one or {k.split()[0]: v for k, v in first.items() if k.endswith("pmap 1")}
@@ -132,7 +135,7 @@ def table(folder):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        child(*map(int, sys.argv[1:4]), Path(sys.argv[4]))
+        child(*map(int, sys.argv[1:4]), Path(sys.argv[4]), [int(n) for n in sys.argv[5:]])
     else:
         with tempfile.TemporaryDirectory() as made:
             for name, far in table(Path(made)).items():

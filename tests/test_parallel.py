@@ -17,8 +17,9 @@ from tests.tiny import write_dataset
 
 @pytest.mark.slow
 def test_devices_processes_and_modes_change_nothing_but_rounding(tmp_path):
-    rows = parallel.table(tmp_path)
-    assert len(rows) == 2 * (1 + 3 * 3 + 3 * 3)
+    # `python -m tests.parallel` has 2 and 4 devices too, in three times as long.
+    rows = parallel.table(tmp_path, counts=(1, 8))
+    assert len(rows) == 2 * (1 + 3 + 3)
     assert {k: v for k, v in rows.items() if v > parallel.BOUNDS[k.split()[0]]} == {}
     assert any(v > 0 for v in rows.values())
 
