@@ -170,7 +170,7 @@ def test_weights_are_drawn_as_the_net_has_them():
 @pytest.mark.parametrize("tune", [FullTuning(), GradualUnfreezing()])
 def test_every_step_that_is_timed_is_taken(tune):
     """Also beyond the steps that the training would have."""
-    task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, tune=tune), SHAPE, 3)
+    task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, fine_tune=tune), SHAPE, 3)
     call, _ = speed._Bench(task, local(count=1), 0).training()
     assert [int(call(count)) for count in (1, 1, 20)] == [1, 2, 22]
 

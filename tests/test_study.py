@@ -58,6 +58,9 @@ def test_a_difference_of_configurations_is_named():
         difference(old, {"recipe": {"epochs": 3}, "net": [1, 2]}) == "recipe.old: 1 → no such field"
     )
     assert difference(old, {"recipe": old["recipe"], "net": [1, 3]}) == "net[1]: 2 → 3"
+    former = {"recipe": {"tune": "full"}}  # Records of before the field was renamed go on.
+    assert difference(former, {"recipe": {"fine_tune": "full"}}) is None
+    assert difference(former, {"recipe": {"fine_tune": "gradual"}}).startswith("recipe.fine_tune:")
 
 
 def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):

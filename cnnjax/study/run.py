@@ -73,7 +73,7 @@ class Run(Job):
         super().check()
         tune.check(self.net, self.recipe)
         resolution.check(self.net, self.recipe, self.image_shape)
-        if isinstance(self.recipe.tune, LinearProbe):
+        if isinstance(self.recipe.fine_tune, LinearProbe):
             probe.last_layer(self.net, self.image_shape)
         if self.pretrained:
             pretraining.check(self.pretrained, self.net, self.image_shape)
@@ -115,9 +115,14 @@ class Run(Job):
         return f"validation {metrics['val_accuracy']:.1%}"
 
 
+FORMER = {"tune": "fine_tune"}  # Fields of the recipe by names that older records have for them.
+
+
 def difference(old: Any, new: Any, where: str = "") -> str | None:
     """The first field that both configurations have and that differs, as `field: old → new`."""
     if isinstance(old, dict) and isinstance(new, dict):
+        if where == "recipe":
+            old = {FORMER.get(name, name): v for name, v in old.items()}
         for name in sorted(old):
             path = f"{where}.{name}" if where else name
             found = (
