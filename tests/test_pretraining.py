@@ -18,11 +18,12 @@ from cnnjax.study import pretraining
 from cnnjax.study.pretraining import Pretraining
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
+from cnnjax.study.tuning import Search
 from cnnjax.study.worker import Worker
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
-from tests.tiny import FLAGS, small_net, write_dataset
+from tests.tiny import FLAGS, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 SHAPE = (8, 8, 1)
@@ -82,8 +83,8 @@ def test_what_starts_from_nothing_keeps_the_key_it_had():
 
 def test_a_points_own_rates_stand_in_place_of_the_studys():
     run = Run(small_net(), grid=(0.3, 0.1))
-    assert run.rates((0.5, 0.6)) == (0.1, 0.3)
-    assert Run(small_net()).rates((0.6, 0.5, 0.6)) == (0.5, 0.6)
+    assert run.trials(Search({"learning_rate": (0.5, 0.6)})) == trials(0.1, 0.3)
+    assert Run(small_net()).trials(Search({"learning_rate": (6, 5, 6)})) == trials(5, 6)
 
 
 # What a training from weights is
@@ -112,7 +113,7 @@ def test_a_run_from_weights_starts_there_and_says_so(home, worker):
     step = training_macs(run.net, run.recipe, SHAPE, 48, 1)
     assert [row["train_macs"] for row in rows] == [3 * step, 6 * step]
     assert record["measures"]["train_macs"]["value"] == 6 * step
-    seeds = [worker.execute(run.at(0.0, seed)) for seed in (1,)]
+    seeds = [worker.execute(run.at(*trials(0.0), seed)) for seed in (1,)]
     assert seeds[0]["key"] != record["key"]
     other = cnnjax.load(worker.folder.run_dir(seeds[0]["key"])).variables["params"]
     drawn = [v["head"]["logits"]["kernel"] for v in (after.variables["params"], other)]
@@ -260,8 +261,8 @@ def test_the_ways_differ_in_recipe_and_grid(home):
         "LinearProbe",
         "FullTuning",
     ]
-    assert runs["probe", 16].rates == (1.0, 2.0)
-    assert runs["scratch", 16].rates == (0.03, 0.1, 0.3)
+    assert runs["probe", 16].trials == trials(1.0, 2.0)
+    assert runs["scratch", 16].trials == trials(0.03, 0.1, 0.3)
     assert runs["scratch", 16].run.dataset.train_examples == 16
     argv += ["--ways=probe", "--resolution=48", "--rivals=tests.tiny:small_net"]
     *_, rival = experiment.points(experiment.load("transfer", EXPERIMENTS, argv))
@@ -270,11 +271,11 @@ def test_the_ways_differ_in_recipe_and_grid(home):
         "tests.tiny:small_net",
         "scratch: tests.tiny:small_net",
     )
-    assert (rival.run.pretrained, rival.rates) == (None, (0.03, 0.1, 0.3))
+    assert (rival.run.pretrained, rival.trials) == (None, trials(0.03, 0.1, 0.3))
     fixed = experiment.points(
         experiment.load("transfer", EXPERIMENTS, [*argv, "--learning_rate=3"])
     )
-    assert {p.rates for p in fixed} == {(3.0,)}
+    assert {p.trials for p in fixed} == {trials(3.0)}
 
 
 # The front door

@@ -17,7 +17,7 @@ from absl import flags
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.extension import load_module
-from cnnjax.study import options
+from cnnjax.study import options, tuning
 from cnnjax.study.catalogue import find, first_line
 from cnnjax.train import recipes
 from cnnjax.train.recipe import Recipe, make_recipe
@@ -280,14 +280,14 @@ def points(experiment: Experiment) -> list[Any]:
     from cnnjax.study.plan import Point
 
     v = experiment.values
-    grid = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
+    search = tuning.search(v)
     found = []
     for run in experiment.module.runs(setting(experiment)):
         run.check()
-        rates = run.rates(grid)
-        for rate in rates:
-            make_recipe(run.recipe, learning_rate=rate)  # In range?
-        found.append(Point(run, rates, v.seeds))
+        trials = run.trials(search)
+        for trial in trials:
+            make_recipe(run.recipe, **dict(trial.values))  # In range?
+        found.append(Point(run, trials, v.seeds, search.seeds, search.extend))
     if not found:
         raise UserError(f"{experiment.name} asks for no runs: check its flags")
     return found

@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from cnnjax.data.source import Dataset, check
 from cnnjax.nets.net import Net
 from cnnjax.study.job import Job
 from cnnjax.study.pretraining import Pretraining
+from cnnjax.study.tuning import Search, Trial
 from cnnjax.train.recipe import LinearProbe, Recipe
 from cnnjax.values import value
 
@@ -18,8 +18,9 @@ TUNING_SEED = 1_000_000  # Replicates count from 0, so tuning never shares a see
 @value
 class Run(Job):
     """A net trained on a dataset by a recipe from a seed, from `pretrained` weights where there are
-    some. `test=False`: a tuning run, which reads validation only. `label`, `axes` and `grid`, the
-    learning rates to try in place of the study's, place it in a study and are no part of its key.
+    some. `test=False`: a tuning run, which reads validation only. `label`, `axes`, `grid`, the
+    learning rates to try in place of the study's, and `trial`, what is chosen in the recipe, place
+    it in a study and are no part of its key.
     """
 
     net: Net
@@ -32,8 +33,9 @@ class Run(Job):
     notes: tuple[str, ...] = ()
     pretrained: Pretraining | None = None
     grid: tuple[float, ...] = ()
+    trial: Trial = Trial()
 
-    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid")
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "trial")
 
     @functools.cached_property
     def bare(self) -> "Run":
@@ -55,16 +57,18 @@ class Run(Job):
 
     @property
     def heading(self) -> str:
-        which = f"seed {self.seed}" if self.test else "tuning"
-        return f"{self.name} · rate {self.recipe.learning_rate:g} · {which}"
+        again = self.seed - TUNING_SEED
+        tuning = f"tuning, seed {again}" if again > 0 else "tuning"
+        told = self.trial.told or f"rate {self.recipe.learning_rate:g}"
+        return f"{self.name} · {told} · {f'seed {self.seed}' if self.test else tuning}"
 
-    def at(self, rate: float, seed: int, test: bool = True) -> "Run":
-        """The same run at a learning rate and seed."""
-        recipe = dataclasses.replace(self.recipe, learning_rate=rate)
-        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test)
+    def at(self, trial: Trial, seed: int, test: bool = True) -> "Run":
+        """The same run with the trial's values in its recipe, from a seed."""
+        recipe = dataclasses.replace(self.recipe, **dict(trial.values))
+        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test, trial=trial)
 
-    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
-        return tuple(sorted(set(self.grid or grid)))
+    def trials(self, search: Search) -> tuple[Trial, ...]:
+        return search.trials(learning_rate=self.grid)
 
     def check(self) -> None:
         from cnnjax.study import pretraining
