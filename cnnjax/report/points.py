@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from cnnjax.report import words
+from cnnjax.report import tuning, words
 from cnnjax.study import stats
 from cnnjax.study.records import Axis, Point, Record, Study
 from cnnjax.study.stats import Interval, Spread
@@ -20,7 +20,9 @@ class Row:
     """One point of the plan with what its runs came to.
 
     `scores` holds `train`, `val` and `test` over the finished replicates; `rates` is
-    (learning rate, mean validation accuracy) of the tuning runs; `rise` is how far validation
+    (learning rate, mean validation accuracy) of the tuning runs, at the best of what else was
+    tuned, and `at_edge` the fields whose grid ends at the value used; `tune_macs` are the training
+    MACs of all tuning runs together; `rise` is how far validation
     accuracy rose over the last fifth of the epochs. `probed`: the point was measured, not trained,
     and `readings` are its runs' mean measures, whether or not they came to their end.
     """
@@ -37,10 +39,11 @@ class Row:
     at_chance: bool
     rates: tuple[tuple[float, float], ...]
     rate: float | None
-    at_edge: bool
+    at_edge: tuple[str, ...]
     rise: float | None
     probed: bool = False
     readings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    tune_macs: float | None = None
 
     @property
     def macs(self) -> float | None:
@@ -127,11 +130,10 @@ def _row(
     x = point.axes.get(study.x_axis) if study.x_axis else None
     label = words.place(study.x_axis, x) or point.net or "the net"
     label += " (adapted)" if any(r.adapted for r in runs) else ""
-    tune = [study.records[k] for k in point.tune if k in study.records]
+    tune = tuning.runs(study, point)
     values = {split: _values(done, split) for split in spreads}
     scores = {s: stats.mean(v, spreads[s]) if v else None for s, v in values.items()}
-    rates = _rates(tune)
-    tried = {r.learning_rate for r in tune if r.learning_rate is not None}
+    rates = tuning.rates(tune)
     best = max(rates, key=lambda r: r[1])[0] if rates else None
     at_chance = _at_chance(scores[shown], chance, done)
     rate = point.learning_rate if point.learning_rate is not None else best
@@ -148,10 +150,11 @@ def _row(
         at_chance=at_chance,
         rates=rates,
         rate=rate,
-        at_edge=not at_chance and len(tried) > 1 and rate in (min(tried), max(tried)),
+        at_edge=() if at_chance else tuning.at_edge(tune, {**point.chosen, "learning_rate": rate}),
         rise=_rise([study.curves.get(r.key, []) for r in done]),
         probed=any(r.role == "probe" for r in runs),
         readings=_readings(runs),
+        tune_macs=tuning.macs(tune),
     )
 
 
@@ -181,15 +184,6 @@ def _rise(curves: Sequence[Sequence[Mapping[str, float | None]]]) -> float | Non
     if len(means) < 1 + fifth:
         return None
     return means[-1] - means[-1 - fifth]
-
-
-def _rates(tune: Sequence[Record]) -> tuple[tuple[float, float], ...]:
-    by_rate: dict[float, list[float]] = {}
-    for r in tune:
-        v = r.metrics.get("val_accuracy")
-        if r.status == "done" and (r.learning_rate or 0) > 0 and v is not None:
-            by_rate.setdefault(r.learning_rate, []).append(v)
-    return tuple((rate, sum(v) / len(v)) for rate, v in sorted(by_rate.items()))
 
 
 def _values(runs: Sequence[Record], split: str) -> list[float]:

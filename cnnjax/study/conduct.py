@@ -118,6 +118,7 @@ class Conductor:
             if new := [run for run in ended if run]:
                 if described != (described := self._described()):
                     self.write_plan()
+                    progress.renew({run.key: None for run in (*new, *self.waiting())})
                 self._hand_out()  # Before the report, so that no worker waits for it.
                 self.report()
                 for run in new:
