@@ -364,7 +364,7 @@ def tuned(tmp_path):
         (point,) = data["plans"][-1]["points"]
         point |= {"tune": [], "chosen": {"learning_rate": 0.2, "weight_decay": 1e-3}}
         point["learning_rate"] = 0.2
-        for rate, decay, seed in itertools.product((0.1, 0.2, 0.4), (1e-4, 1e-3), range(2)):
+        for rate, decay, seed in itertools.product((0.1, 0.2, 0.4), (1e-3, 1e-4), range(2)):
             key = synthetic.key(rate, decay, seed)
             record, *_ = synthetic.run("train", key, "tune", "vgg4_slim", {}, None, 1e6, 0.8,
                                        rate, seed)  # fmt: skip
