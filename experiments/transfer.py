@@ -21,7 +21,7 @@ RATES = {
     "scratch": numbers(FLAGS, "scratch_rates", "0.03,0.1,0.3", "learning rates from scratch"),
     "probe": numbers(FLAGS, "probe_rates", "0.01,0.03,0.1", "learning rates of the probe"),
 }
-TUNE_RATES = numbers(FLAGS, "tune_rates", "0.003,0.01,0.03", "learning rates of fine-tuning")
+TUNED_RATES = numbers(FLAGS, "fine_tune_rates", "0.003,0.01,0.03", "learning rates of fine-tuning")
 RIVALS = flags.DEFINE_list("rivals", "", "other nets to train from scratch, on images as they come",
                            flag_values=FLAGS)  # fmt: skip
 EPOCHS = flags.DEFINE_integer("scratch_epochs", None, "epochs from scratch (default: --epochs)", 1,
@@ -32,14 +32,14 @@ SERIES = "way"
 DEFAULTS = Defaults(
     common={"epochs": 20, "batch_size": 32, "reinit": "head", "seeds": 3},
     quick={"sizes": "500", "epochs": 4, "seeds": 2, "scratch_rates": "0.1", "probe_rates": "0.1",
-           "tune_rates": "0.01"},
+           "fine_tune_rates": "0.01"},
 )  # fmt: skip
 
 
 def runs(setting):
     from cnnjax.data import check
     from cnnjax.errors import UserError
-    from cnnjax.train.recipe import TUNINGS, FullTuning
+    from cnnjax.train.recipe import FINE_TUNINGS, FullTuning
 
     if setting.pretrained is None:
         raise UserError(
@@ -48,16 +48,17 @@ def runs(setting):
         )
     net = setting.net()
     plain = dataclasses.replace(
-        setting.recipe, tune=FullTuning(), layer_decay=1.0, frozen_norms=False
+        setting.recipe, fine_tune=FullTuning(), layer_decay=1.0, frozen_norms=False
     )
     recipes = {
         "scratch": dataclasses.replace(plain, epochs=EPOCHS.value or plain.epochs),
-        "probe": dataclasses.replace(plain, tune=TUNINGS["probe"]()),
-        "full": dataclasses.replace(setting.recipe, tune=FullTuning()),
+        "probe": dataclasses.replace(plain, fine_tune=FINE_TUNINGS["probe"]()),
+        "full": dataclasses.replace(setting.recipe, fine_tune=FullTuning()),
         "gradual": setting.recipe,
     }
-    if not isinstance(setting.recipe.tune, TUNINGS["gradual"]):  # Else with the fields given.
-        recipes["gradual"] = dataclasses.replace(setting.recipe, tune=TUNINGS["gradual"]())
+    gradual = FINE_TUNINGS["gradual"]
+    if not isinstance(setting.recipe.fine_tune, gradual):  # Else with the fields given.
+        recipes["gradual"] = dataclasses.replace(setting.recipe, fine_tune=gradual())
     for way in WAYS.value:
         for size in SIZES.value:
             yield setting.run(
@@ -65,7 +66,7 @@ def runs(setting):
                 dataset=dataclasses.replace(setting.dataset, train_examples=size),
                 recipe=recipes[way],
                 scratch=way == "scratch",
-                rates=RATES.get(way, TUNE_RATES).value,
+                rates=RATES.get(way, TUNED_RATES).value,
                 way=way,
                 examples=size,
             )

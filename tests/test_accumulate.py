@@ -135,7 +135,7 @@ def test_the_average_is_what_is_evaluated_and_kept(source):
 
 
 def test_a_probe_keeps_the_average_of_its_last_layer(source):
-    recipe = Recipe(epochs=2, batch_size=16, ema=0.5, mixup=0.2, tune=LinearProbe())
+    recipe = Recipe(epochs=2, batch_size=16, ema=0.5, mixup=0.2, fine_tune=LinearProbe())
     done = trained(source, small_net(), recipe)
     kept, moved = done.variables["params"]["head"]["logits"], done.state.params["head"]["logits"]
     assert equal(kept, done.state.average["params"]["head"]["logits"], 0)

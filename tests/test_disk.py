@@ -19,7 +19,7 @@ from cnnjax.study.worker import Worker
 from cnnjax.train import loop
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import FLAGS, small_net, write_dataset
+from tests.tiny import FLAGS, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -49,7 +49,7 @@ def at_work(disk, run):
     folder = Folder(disk / "results" / "tiny")
     folder.create(Head("tiny", "What?").json([]))
     made = Worker(folder, local(count=1), "tiny")
-    assert made.execute(run.at(0.2, 7))["status"] == "done"
+    assert made.execute(run.at(*trials(0.2), 7))["status"] == "done"
     return made
 
 
@@ -88,7 +88,7 @@ def test_a_disk_that_gets_full_stops_the_study_with_a_line(
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
     study = at_work.folder.load()
-    assert study.records[run.at(0.2, 7).key].status == "done" and study.warnings == []
+    assert study.records[run.at(*trials(0.2), 7).key].status == "done" and study.warnings == []
     assert study.records[run.key].status == "running"  # Nobody is at it: the next launch goes on.
     (disk / "fill").unlink()
     monkeypatch.undo()

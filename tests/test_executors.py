@@ -33,7 +33,7 @@ from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
 from cnnjax.study.worker import Stopped, Worker
 from cnnjax.values import value
-from tests.tiny import FLAGS, small_net, write_dataset
+from tests.tiny import FLAGS, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 HEAD = Head("toys", "What?", ("place", "place"), None)
@@ -67,8 +67,8 @@ class Toy(Job):
     def recipe(self):
         return SimpleNamespace(learning_rate=self.rate)
 
-    def at(self, rate, seed, test=True):
-        return dataclasses.replace(self, rate=rate, seed=seed, test=test)
+    def at(self, trial, seed, test=True):
+        return dataclasses.replace(self, rate=trial["learning_rate"], seed=seed, test=test)
 
     def about(self):
         return {"dataset": "", "data": {}}
@@ -77,9 +77,10 @@ class Toy(Job):
         return "played"
 
 
-def toys(points, rates, seeds):
+def toys(points, rates, seeds, tune_seeds=1, extend=0):
     toy = [Toy(place=i, axes=(("place", i),)) for i in range(points)]
-    return [Point(t, tuple(0.1 * (k + 1) for k in range(rates)), seeds) for t in toy]
+    tried = trials(*(0.1 * (k + 1) for k in range(rates)))
+    return [Point(t, tried, seeds, tune_seeds, extend) for t in toy]
 
 
 def accuracy(run):
@@ -181,11 +182,14 @@ def made(tmp_path_factory):
     seeds=st.integers(1, 3),
     width=st.integers(1, 4),
     retries=st.integers(0, 3),
+    tune_seeds=st.integers(1, 2),
+    extend=st.integers(0, 2),
 )
 def test_whatever_becomes_of_them_every_run_is_done_once_or_failed_for_good(
-    tmp_path_factory, data, points, rates, seeds, width, retries
+    tmp_path_factory, data, points, rates, seeds, width, retries, tune_seeds, extend
 ):
-    folder, asked = made(tmp_path_factory), toys(points, rates, seeds)
+    asked = toys(points, rates, seeds, tune_seeds, extend)
+    folder = made(tmp_path_factory)
     executor = Fickle(folder, data.draw, width)
     study = conductor(folder, executor, asked, retries)
     with pytest.MonkeyPatch.context() as patch:  # Time passes for the other launch too.
@@ -205,7 +209,7 @@ def test_whatever_becomes_of_them_every_run_is_done_once_or_failed_for_good(
             assert f"tried {retries + 1} times" in record["error"]
     for point in asked:  # What was chosen follows from the records, not from their order.
         assert study.chosen(point) == point.choose(on_disk)
-        tuned = [run.key for run in point.tuning]
+        tuned = [run.key for run in point.tuning(on_disk)]
         for run, done in executor.begun:
             if run.place == point.run.place and run.test:
                 well = [key for key in tuned if on_disk[key]["status"] in ("done", "diverged")]
@@ -529,7 +533,7 @@ def test_what_is_queued_is_not_queued_again(run, folder, fake):
 
 def test_no_more_jobs_than_asked_for_are_queued(run, folder, fake):
     fake(sbatch="echo 7", squeue="echo 7_0")
-    runs = [run.at(0.1, seed) for seed in range(5)]
+    runs = [run.at(*trials(0.1), seed) for seed in range(5)]
     engine = cluster(folder, max_jobs=2)
     assert engine.offer(runs) == runs[:2]
     assert engine.offer(runs[2:]) == []

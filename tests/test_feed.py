@@ -93,7 +93,7 @@ def test_a_streamed_training_is_the_one_in_memory(resident, streamed, mode, coun
     "tune", [pytest.param("gradual(parts=2)", marks=pytest.mark.slow), "probe"]
 )
 def test_what_trains_is_the_same_streamed(resident, streamed, tune):
-    recipe = make_recipe(RECIPE, dtype="float64", tune=tune)
+    recipe = make_recipe(RECIPE, dtype="float64", fine_tune=tune)
     one, other = trained(resident, recipe), trained(streamed, recipe)
     assert far(one, other) < 1e-10
     with precision("float64"):

@@ -18,11 +18,12 @@ from cnnjax.study import pretraining
 from cnnjax.study.pretraining import Pretraining
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
+from cnnjax.study.tuning import Search
 from cnnjax.study.worker import Worker
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
-from tests.tiny import FLAGS, small_net, write_dataset
+from tests.tiny import FLAGS, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 SHAPE = (8, 8, 1)
@@ -82,8 +83,8 @@ def test_what_starts_from_nothing_keeps_the_key_it_had():
 
 def test_a_points_own_rates_stand_in_place_of_the_studys():
     run = Run(small_net(), grid=(0.3, 0.1))
-    assert run.rates((0.5, 0.6)) == (0.1, 0.3)
-    assert Run(small_net()).rates((0.6, 0.5, 0.6)) == (0.5, 0.6)
+    assert run.trials(Search({"learning_rate": (0.5, 0.6)})) == trials(0.1, 0.3)
+    assert Run(small_net()).trials(Search({"learning_rate": (6, 5, 6)})) == trials(5, 6)
 
 
 # What a training from weights is
@@ -112,7 +113,7 @@ def test_a_run_from_weights_starts_there_and_says_so(home, worker):
     step = training_macs(run.net, run.recipe, SHAPE, 48, 1)
     assert [row["train_macs"] for row in rows] == [3 * step, 6 * step]
     assert record["measures"]["train_macs"]["value"] == 6 * step
-    seeds = [worker.execute(run.at(0.0, seed)) for seed in (1,)]
+    seeds = [worker.execute(run.at(*trials(0.0), seed)) for seed in (1,)]
     assert seeds[0]["key"] != record["key"]
     other = cnnjax.load(worker.folder.run_dir(seeds[0]["key"])).variables["params"]
     drawn = [v["head"]["logits"]["kernel"] for v in (after.variables["params"], other)]
@@ -120,7 +121,7 @@ def test_a_run_from_weights_starts_there_and_says_so(home, worker):
 
 
 def test_a_probe_is_recorded_as_a_run_of_the_whole_net(home, worker):
-    run = started(home, tune="probe", learning_rate=0.5)
+    run = started(home, fine_tune="probe", learning_rate=0.5)
     record = worker.execute(run)
     assert record["status"] == "done", record["error"]
     assert record["measures"]["train_macs"]["value"] == training_macs(
@@ -190,7 +191,7 @@ def launch(home, tmp_path, *flags, experiment="train"):
 
 
 def test_train_starts_from_the_flags_weights(home, tmp_path, capsys):
-    flags = (f"--pretrained={home / 'weights'}", "--reinit=head", "--tune=gradual",
+    flags = (f"--pretrained={home / 'weights'}", "--reinit=head", "--fine_tune=gradual",
              "--layer_decay=0.75", "--frozen_norms")  # fmt: skip
     assert launch(home, tmp_path, *flags) == 0
     said = capsys.readouterr().out
@@ -201,7 +202,7 @@ def test_train_starts_from_the_flags_weights(home, tmp_path, capsys):
     assert int(row["pretrain_macs"]) > 0
     (run,) = (tmp_path / "results/train/runs").iterdir()
     recipe = json.loads((run / "record.json").read_text())["config"]["recipe"]
-    assert recipe["tune"] == {"type": "GradualUnfreezing", "share": 0.5, "parts": 4}
+    assert recipe["fine_tune"] == {"type": "GradualUnfreezing", "share": 0.5, "parts": 4}
     assert (recipe["layer_decay"], recipe["frozen_norms"]) == (0.75, True)
 
 
@@ -211,10 +212,10 @@ def test_train_starts_from_the_flags_weights(home, tmp_path, capsys):
         ("--pretrained=/no/such.pth", "/no/such.pth"),
         ("--reinit=head", "--reinit says how to start from weights: add --pretrained=PATH"),
         ("--pretrain_macs=1e9", "--pretrain_macs says how to start from weights: add --pretrained"),
-        ("--tune=prob", "unknown tune 'prob': did you mean 'probe'"),
+        ("--fine_tune=prob", "unknown fine_tune 'prob': did you mean 'probe'"),
         ("--layer_decay=2", "layer_decay: 2.0 is out of range: a number from 0.001 to 1"),
         (
-            "--net=squeezenet1_1 --tune=probe --resolution=32",
+            "--net=squeezenet1_1 --fine_tune=probe --resolution=32",
             "a probe needs a net that ends in one",
         ),
     ],
@@ -244,7 +245,7 @@ def test_the_ways_differ_in_recipe_and_grid(home):
     argv = [f"--dataset={home / 'three.npz'}", "--net=tests.tiny:small_net", "--sizes=16,48",
             f"--pretrained={home / 'weights'}", "--ways=scratch,probe,full,gradual",
             "--batch_size=16", "--layer_decay=0.5", "--frozen_norms", "--scratch_epochs=7",
-            "--probe_rates=1,2", "--tune=gradual(parts=2)"]  # fmt: skip
+            "--probe_rates=1,2", "--fine_tune=gradual(parts=2)"]  # fmt: skip
     found = experiment.asked(experiment.load("transfer", EXPERIMENTS, argv))[0]
     runs = {tuple(dict(p.run.axes).values()): p for p in found}
     assert len(runs) == 8
@@ -255,10 +256,13 @@ def test_the_ways_differ_in_recipe_and_grid(home):
     assert (scratch.recipe.layer_decay, scratch.recipe.frozen_norms) == (1.0, False)
     assert (scratch.recipe.epochs, probe.recipe.epochs) == (7, 20)
     assert (full.recipe.layer_decay, full.recipe.frozen_norms) == (0.5, True)
-    assert gradual.recipe.tune.parts == 2
-    assert [type(r.recipe.tune).__name__ for r in (probe, full)] == ["LinearProbe", "FullTuning"]
-    assert runs["probe", 16].rates == (1.0, 2.0)
-    assert runs["scratch", 16].rates == (0.03, 0.1, 0.3)
+    assert gradual.recipe.fine_tune.parts == 2
+    assert [type(r.recipe.fine_tune).__name__ for r in (probe, full)] == [
+        "LinearProbe",
+        "FullTuning",
+    ]
+    assert runs["probe", 16].trials == trials(1.0, 2.0)
+    assert runs["scratch", 16].trials == trials(0.03, 0.1, 0.3)
     assert runs["scratch", 16].run.dataset.train_examples == 16
     argv += ["--ways=probe", "--resolution=48", "--rivals=tests.tiny:small_net"]
     *_, rival = experiment.asked(experiment.load("transfer", EXPERIMENTS, argv))[0]
@@ -267,11 +271,11 @@ def test_the_ways_differ_in_recipe_and_grid(home):
         "tests.tiny:small_net",
         "scratch: tests.tiny:small_net",
     )
-    assert (rival.run.pretrained, rival.rates) == (None, (0.03, 0.1, 0.3))
+    assert (rival.run.pretrained, rival.trials) == (None, trials(0.03, 0.1, 0.3))
     fixed, _ = experiment.asked(
         experiment.load("transfer", EXPERIMENTS, [*argv, "--learning_rate=3"])
     )
-    assert {p.rates for p in fixed} == {(3.0,)}
+    assert {p.trials for p in fixed} == {trials(3.0)}
 
 
 # The front door
@@ -283,7 +287,7 @@ def test_fit_goes_on_from_what_load_pretrained_gives(home):
     net = small_net(3)
     given = load_pretrained(net, home / "weights", input_shape=SHAPE, reinit="head")
     data = str(home / "three.npz")
-    trained = cnnjax.fit(net, data, pretrained=given, tune="probe", epochs=2, batch_size=16,
+    trained = cnnjax.fit(net, data, pretrained=given, fine_tune="probe", epochs=2, batch_size=16,
                          devices=1)  # fmt: skip
     assert trained.model.mean == pytest.approx(tuple(given.preprocess.mean))
     for a, b in zip(*(jax.tree.leaves(v["params"]["stage1"])

@@ -12,7 +12,7 @@ from cnnjax.study import experiment as study
 from cnnjax.train import recipes
 from cnnjax.train.optimizer import rate
 from cnnjax.train.recipe import Recipe
-from tests.tiny import write_dataset
+from tests.tiny import trials, write_dataset
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 
@@ -50,12 +50,14 @@ def test_imagenet_follows_goyal():
 def test_a_named_recipe_stands_above_the_experiment_and_below_the_command_line(data):
     setting, points = loaded(data, "--recipe=imagenet")
     assert setting.recipe == recipes.get("imagenet")
-    assert [p.rates for p in points] == [(0.1,)]
+    assert [p.trials for p in points] == [trials(0.1)]
     setting, _ = loaded(data, "--recipe=imagenet", "--epochs=3", "--optimizer=adamw")
     assert (setting.recipe.epochs, type(setting.recipe.optimizer).__name__) == (3, "AdamW")
     assert setting.recipe.schedule == recipes.get("imagenet").schedule
-    assert loaded(data, "--recipe=imagenet", "--learning_rates=0.1,0.3")[1][0].rates == (0.1, 0.3)
-    assert loaded(data, "--recipe=imagenet", "--learning_rate=0.7")[1][0].rates == (0.7,)
+    (point,) = loaded(data, "--recipe=imagenet", "--learning_rates=0.1,0.3")[1]
+    assert point.trials == trials(0.1, 0.3)
+    (point,) = loaded(data, "--recipe=imagenet", "--learning_rate=0.7")[1]
+    assert point.trials == trials(0.7)
     plain, _ = loaded(data)
     assert plain.recipe.schedule != setting.recipe.schedule
 
@@ -65,12 +67,12 @@ def test_a_quick_look_stays_quick(data):
     plain, _ = loaded(data, quick=True)
     assert setting.recipe.epochs == plain.recipe.epochs < 90
     assert setting.recipe.schedule == recipes.get("imagenet").schedule
-    assert points[0].rates == (0.1,)
+    assert points[0].trials == trials(0.1)
 
 
 def test_rates_of_an_experiments_own_give_way(data):
     _, points = loaded(data, "--recipe=imagenet", "--nets=lenet5,vgg11_bn", name="lineage")
-    assert {p.rates for p in points} == {(0.1,)}
+    assert {p.trials for p in points} == {trials(0.1)}
 
 
 def test_the_scaling_rule_is_said_in_the_plan(data):

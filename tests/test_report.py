@@ -360,7 +360,7 @@ def test_the_table_has_the_contracts_columns_and_a_row_a_run(studies):
     assert ",".join(rows[0]) == (
         "experiment,key,status,dataset,net,series,kernel_size,seed,params,macs,activations,"
         "receptive_field,train_macs,train_accuracy,val_accuracy,test_accuracy,train_seconds,"
-        "role,learning_rate,quick"
+        "role,learning_rate,quick,tune_macs"
     )
     assert {row["key"] for row in rows} == set(folder.load().records)
     assert len(rows) == 56

@@ -57,7 +57,7 @@ def test_each_size_has_an_equal_share_of_the_steps():
 
 
 def test_sizes_and_unfreezing_go_on_side_by_side():
-    recipe = dataclasses.replace(GROWING, tune=GradualUnfreezing(0.5, 1))
+    recipe = dataclasses.replace(GROWING, fine_tune=GradualUnfreezing(0.5, 1))
     stage = frozenset({"stage1"})
     assert tune.phases(BARE, recipe, 12) == (
         tune.Phase(stage, 4, 4),

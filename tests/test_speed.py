@@ -18,6 +18,7 @@ from cnnjax.study.plan import Head, Point, describe
 from cnnjax.study.probe import Probe
 from cnnjax.study.progress import Progress
 from cnnjax.study.results import Folder
+from cnnjax.study.tuning import Search
 from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train import clock, speed
 from cnnjax.train.clock import LEAST, MOST, Clock
@@ -27,7 +28,7 @@ from cnnjax.train.recipe import FullTuning, GradualUnfreezing, Recipe
 from cnnjax.train.speed import PROGRAMS, Reading, Speed
 from cnnjax.train.step import Task
 from cnnjax.values import value
-from tests.tiny import small_net
+from tests.tiny import small_net, trials
 
 SHAPE = (8, 8, 1)
 
@@ -170,7 +171,7 @@ def test_weights_are_drawn_as_the_net_has_them():
 @pytest.mark.parametrize("tune", [FullTuning(), GradualUnfreezing()])
 def test_every_step_that_is_timed_is_taken(tune):
     """Also beyond the steps that the training would have."""
-    task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, tune=tune), SHAPE, 3)
+    task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, fine_tune=tune), SHAPE, 3)
     call, _ = speed._Bench(task, local(count=1), 0).training()
     assert [int(call(count)) for count in (1, 1, 20)] == [1, 2, 22]
 
@@ -256,8 +257,8 @@ def test_a_probes_key_is_of_the_measurement_and_its_place():
     assert placed.key == PROBE.key
     assert dataclasses.replace(PROBE, place="elsewhere").key != PROBE.key
     assert PROBE.at(None, 1).key != PROBE.key
-    assert PROBE.at(0.3, 0).key == PROBE.key
-    assert PROBE.rates((0.1, 0.2)) == ()
+    assert PROBE.at(*trials(0.3), 0).key == PROBE.key
+    assert PROBE.trials(Search({"learning_rate": (0.1, 0.2)})) == ()
 
 
 def test_a_study_of_probes_is_conducted_like_any_other(worker):
@@ -279,7 +280,7 @@ def test_a_study_of_probes_is_conducted_like_any_other(worker):
     assert "small · 2.0 ms" in said.getvalue() and "other · failed" in said.getvalue()
     assert "small · again, 1 · 3.0 ms" in said.getvalue()
     assert len(conductor().waiting()) == 2  # The broken ones are tried again.
-    described = describe(points[0], *first.chosen(points[0]))
+    described = describe(points[0], first.records)
     assert described["runs"] == [PROBE.key, PROBE.at(None, 1).key]
     assert described["learning_rate"] is None and described["tune"] == []
     assert worker.folder.load().plan.points[0].runs == tuple(described["runs"])

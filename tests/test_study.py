@@ -20,7 +20,7 @@ from cnnjax.study.run import TUNING_SEED, Run, difference
 from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import small_net, write_dataset
+from tests.tiny import small_net, trials, write_dataset
 
 HEAD = Head("tiny", "What?", ("kernel", "kernel"), None)
 
@@ -44,7 +44,17 @@ def test_the_key_is_of_the_training_alone(run):
     assert placed.key == run.key
     assert len(run.key) == 16
     assert "axes" not in run.config()
-    assert len({run.key, run.at(0.2, 0).key, run.at(0.1, 1).key, run.at(0.1, 0, False).key}) == 4
+    assert (
+        len(
+            {
+                run.key,
+                run.at(*trials(0.2), 0).key,
+                run.at(*trials(0.1), 1).key,
+                run.at(*trials(0.1), 0, False).key,
+            }
+        )
+        == 4
+    )
 
 
 def test_a_difference_of_configurations_is_named():
@@ -58,34 +68,42 @@ def test_a_difference_of_configurations_is_named():
         difference(old, {"recipe": {"epochs": 3}, "net": [1, 2]}) == "recipe.old: 1 → no such field"
     )
     assert difference(old, {"recipe": old["recipe"], "net": [1, 3]}) == "net[1]: 2 → 3"
+    former = {"recipe": {"tune": "full"}}  # Records of before the field was renamed go on.
+    assert difference(former, {"recipe": {"fine_tune": "full"}}) is None
+    assert difference(former, {"recipe": {"fine_tune": "gradual"}}).startswith("recipe.fine_tune:")
 
 
 def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
-    point = Point(run, (0.01, 0.1, 1.0), 3)
-    assert [r.recipe.learning_rate for r in point.tuning] == [0.01, 0.1, 1.0]
-    assert {r.seed for r in point.tuning} == {TUNING_SEED}
-    assert not any(r.test for r in point.tuning)
-    assert [r.seed for r in point.replicates(0.1)] == [0, 1, 2]
+    point = Point(run, trials(0.01, 0.1, 1.0), 3)
+    assert [r.recipe.learning_rate for r in point.tuning({})] == [0.01, 0.1, 1.0]
+    assert {r.seed for r in point.tuning({})} == {TUNING_SEED}
+    assert not any(r.test for r in point.tuning({}))
+    assert [r.seed for r in point.replicates(*trials(0.1))] == [0, 1, 2]
 
     def records(*scores):
         ended = [
             {"status": "done", "metrics": {"val_accuracy": a, "val_loss": loss}}
             for a, loss in scores
         ]
-        return {r.key: e for r, e in zip(point.tuning, ended, strict=True)}
+        return {r.key: e for r, e in zip(point.tuning({}), ended, strict=True)}
 
-    assert point.choose(records((0.5, 1), (0.9, 1), (0.8, 1))) == (0.1, [])
-    assert point.choose(records((0.5, 1), (0.9, 1), (0.9, 0.5)))[0] == 1.0  # The lower loss.
+    assert point.choose(records((0.5, 1), (0.9, 1), (0.8, 1))) == (trials(0.1)[0], [])
+    assert (
+        point.choose(records((0.5, 1), (0.9, 1), (0.9, 0.5)))[0]["learning_rate"] == 1.0
+    )  # The lower loss.
     assert point.choose(records((0.9, 1), (0.5, 1), (0.5, 1)))[1] == [
         "learning rate 0.01 is at the grid's edge"
     ]
     diverged = records((0.5, 1), (0.9, 1), (0.8, 1))
-    diverged[point.tuning[1].key] = {"status": "diverged", "metrics": {}}
-    assert point.choose(diverged)[0] == 1.0
-    assert "no learning rate" in point.choose({})[1][0]
-    assert Point(run, (0.3,), 3).choose({}) == (0.3, [])
-    assert Point(run, (0.3,), 3).tuning == []
-    assert describe(point, None, [])["runs"] == []
+    diverged[point.tuning({})[1].key] = {"status": "diverged", "metrics": {}}
+    assert point.choose(diverged)[0] == trials(1.0)[0]
+    wild = {key: {"status": "diverged", "metrics": {}} for key in diverged}
+    assert point.choose(wild)[0] == trials(0.01)[0]
+    assert "no learning rate of the grid ended well; the lowest is used" in point.choose(wild)[1]
+    assert point.choose({}) == (None, [])  # Not yet.
+    assert Point(run, trials(0.3), 3).choose({}) == (trials(0.3)[0], [])
+    assert Point(run, trials(0.3), 3).tuning({}) == []
+    assert describe(point, {})["runs"] == []
 
 
 def test_a_run_leaves_everything_that_the_contract_names(run, worker):
@@ -116,7 +134,7 @@ def test_a_tuning_run_never_reads_test(run, worker, monkeypatch):
     seen = []
     real = worker_module.evaluate
     monkeypatch.setattr(worker_module, "evaluate", lambda *a: seen.append(a[-1]) or real(*a))
-    record = worker.execute(run.at(0.1, TUNING_SEED, test=False))
+    record = worker.execute(run.at(*trials(0.1), TUNING_SEED, test=False))
     assert seen == ["train", "val"]
     assert "test_accuracy" not in record["metrics"]
     assert worker.folder.read_predictions(record["key"]) == {}
@@ -144,7 +162,7 @@ def test_failures_are_recorded_with_a_line_and_the_study_goes_on(run, worker, mo
 
 
 def test_a_diverged_run_is_recorded_and_not_tried_again(run, worker):
-    wild = run.at(1e3, 0)
+    wild = run.at(*trials(1e3), 0)
     wild = dataclasses.replace(
         wild, recipe=dataclasses.replace(wild.recipe, epochs=60, weight_decay=10.0)
     )
@@ -198,7 +216,11 @@ def test_a_record_of_another_configuration_is_an_error_that_names_the_field(run,
 
 def test_a_study_tunes_replicates_and_trains_nothing_twice(run, worker):
     other = dataclasses.replace(run, net=vary.kernel(run.net, 1), axes=(("kernel", 1),))
-    points = [Point(run, (0.01, 0.1), 2), Point(other, (0.01, 0.1), 2), Point(run, (0.01, 0.1), 2)]
+    points = [
+        Point(run, trials(0.01, 0.1), 2),
+        Point(other, trials(0.01, 0.1), 2),
+        Point(run, trials(0.01, 0.1), 2),
+    ]
     reports, trained = [], []
 
     def conductor():
@@ -220,7 +242,7 @@ def test_a_study_tunes_replicates_and_trains_nothing_twice(run, worker):
 
 
 def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, worker):
-    points = [Point(run, (1e-6, 2e-6, 0.1), 2)]
+    points = [Point(run, trials(1e-6, 2e-6, 0.1), 2)]
 
     def conductor():
         plan = new_plan("python launch.py", {}, False)
@@ -228,7 +250,9 @@ def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, worke
 
     first = conductor()
     first.conduct(progress.Progress({}, 5, stream=io.StringIO()))
-    assert first.chosen(points[0])[0] != 2e-6  # Not the middle one, which plans assume at first.
+    assert (
+        first.chosen(points[0])[0] != trials(2e-6)[0]
+    )  # Not the middle one, which plans assume at first.
     assert conductor().waiting() == []
 
 

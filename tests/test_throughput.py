@@ -112,7 +112,7 @@ def test_charts_tables_and_words_carry_every_net(tmp_path):
 
 def test_the_table_appends_what_was_measured_and_keeps_its_columns(tmp_path):
     write(tmp_path / "probes", NETS)
-    synthetic.write(tmp_path / "runs", done=0.1)
+    synthetic.write(tmp_path / "runs", done=0.1, tune=False)
     for name in ("probes", "runs"):
         report.write(tmp_path / name)
     tables = {n: (tmp_path / n / "table.csv").read_text().splitlines() for n in ("probes", "runs")}

@@ -68,10 +68,10 @@ def same(a, b):
 def test_a_probe_is_the_training_of_the_whole_net_with_all_but_its_head_frozen(source):
     """Twelve steps on two devices against one, a batch norm, momentum and decay."""
     recipe = make_recipe(epochs=4, batch_size=16, dtype="float64", flip=False)
-    whole = dataclasses.replace(recipe, tune=GradualUnfreezing(share=1.0, parts=1))
+    whole = dataclasses.replace(recipe, fine_tune=GradualUnfreezing(share=1.0, parts=1))
     with precision("float64"):
         given = drawn(PLAIN)
-        probed = dataclasses.replace(recipe, tune=make_recipe(tune="probe").tune)
+        probed = dataclasses.replace(recipe, fine_tune=make_recipe(fine_tune="probe").fine_tune)
         a = train(PLAIN, probed, source, 3, local(count=2), variables=given)
         b = train(PLAIN, whole, source, 3, local(count=1), variables=given)
         assert a.status == b.status == "done"
@@ -93,7 +93,7 @@ def test_a_probe_is_the_training_of_the_whole_net_with_all_but_its_head_frozen(s
 
 
 def test_a_probe_computes_features_once_and_stops_when_asked(source, tmp_path, monkeypatch):
-    recipe = make_recipe(epochs=3, batch_size=16, tune="probe", learning_rate=0.05)
+    recipe = make_recipe(epochs=3, batch_size=16, fine_tune="probe", learning_rate=0.05)
     given, where = drawn(PLAIN, 1), local(count=1)
     seen, told = [], []
     real = probe.batches
@@ -142,7 +142,7 @@ def test_weights_to_start_from_are_copied_and_checked(source):
         train(PLAIN.clone(head=Head(4)), recipe, source, 0, where, variables=given)
 
 
-LAYERWISE = {"tune": "gradual(share=0.9, parts=2)", "layer_decay": 0.6, "clip_norm": 1.0}
+LAYERWISE = {"fine_tune": "gradual(share=0.9, parts=2)", "layer_decay": 0.6, "clip_norm": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_gradual_and_layerwise_training_is_one_however_it_is_computed(source, un
 
 def test_a_resumed_gradual_training_is_the_uninterrupted_one_to_the_bit(source, tmp_path):
     recipe = make_recipe(epochs=5, batch_size=16, optimizer="adamw", learning_rate=0.01,
-                         tune="gradual(share=0.6, parts=2)", layer_decay=0.7)  # fmt: skip
+                         fine_tune="gradual(share=0.6, parts=2)", layer_decay=0.7)  # fmt: skip
     where = local(count=1)
     whole = train(DEEP, recipe, source, 3, where)
     statuses = []
@@ -229,7 +229,7 @@ def test_frozen_norms_use_and_leave_the_running_statistics_and_train_their_scale
 
 
 def test_what_is_frozen_neither_moves_nor_normalises_by_the_batch(source):
-    recipe = make_recipe(epochs=1, batch_size=16, tune="gradual", weight_decay=1.0)
+    recipe = make_recipe(epochs=1, batch_size=16, fine_tune="gradual", weight_decay=1.0)
     before, after, _ = step_of(PLAIN, recipe, source, frozenset({"stem"}))
     same(before.params["stem"], after.params["stem"])
     same(before.batch_stats["stem"], after.batch_stats["stem"])
@@ -243,7 +243,7 @@ def test_what_is_frozen_neither_moves_nor_normalises_by_the_batch(source):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_part_begins_as_a_training_of_its_own_would(optimizer):
     """Moments that are corrected for their first steps do not count those before."""
-    recipe = make_recipe(optimizer=optimizer, schedule="constant", tune="gradual(parts=1)")
+    recipe = make_recipe(optimizer=optimizer, schedule="constant", fine_tune="gradual(parts=1)")
     hyper = Hyper(jnp.float32(0.1), jnp.float32(0.01))
     params = {name: {"kernel": jnp.full((2, 2), 2.0)} for name in (*PLAIN.named_stages, "head")}
     gradient = jax.tree.map(lambda p: 3 * p, params)
@@ -280,17 +280,17 @@ def test_the_default_is_the_optimizer_that_it_was(source):
 
 
 def test_phases_follow_each_other_from_the_head_down():
-    recipe = make_recipe(tune="gradual(share=0.6, parts=3)")
+    recipe = make_recipe(fine_tune="gradual(share=0.6, parts=3)")
     found = tune.phases(DEEP, recipe, 100)
     assert [p.end for p in found] == [20, 40, 60, 100]
     assert [sorted(p.frozen) for p in found] == [
         ["stage1", "stage2", "stem"], ["stage1", "stem"], ["stem"], [],
     ]  # fmt: skip
     assert [p.end for p in tune.phases(DEEP, recipe, 2)] == [1, 2]  # None is empty.
-    many = tune.parts(nets.get("resnet18"), make_recipe(tune="gradual"))
+    many = tune.parts(nets.get("resnet18"), make_recipe(fine_tune="gradual"))
     assert many == (("stage4", "stage3"), ("stage2",), ("stage1",), ("stem",))
-    assert len(tune.parts(DEEP, make_recipe(tune="gradual(parts=99)"))) == 3
-    last = tune.phases(DEEP, make_recipe(tune="gradual(share=1.0, parts=1)"), 10)
+    assert len(tune.parts(DEEP, make_recipe(fine_tune="gradual(parts=99)"))) == 3
+    last = tune.phases(DEEP, make_recipe(fine_tune="gradual(share=1.0, parts=1)"), 10)
     assert [(sorted(p.frozen), p.end) for p in last] == [(["stage1", "stage2", "stem"], 10)]
 
 
@@ -315,11 +315,11 @@ def test_what_is_frozen_costs_its_forward_pass_alone():
     step = compute.train_step_macs(DEEP, SHAPE, batch)
     assert training_macs(DEEP, full, SHAPE, images) == 30 * step
     assert training_macs(DEEP, full, SHAPE, images, 7) == 7 * step
-    head = make_recipe(full, tune="gradual(share=1.0, parts=1)")
+    head = make_recipe(full, fine_tune="gradual(share=1.0, parts=1)")
     dense = 6 * 8 + 8 * 3  # The hidden layer needs no gradient of its input.
     expected = 30 * batch * (forward + dense + 8 * 3)
     assert training_macs(DEEP, head, SHAPE, images) == expected
-    gradual = make_recipe(full, tune="gradual(share=0.9, parts=3)")
+    gradual = make_recipe(full, fine_tune="gradual(share=0.9, parts=3)")
     costs = [training_macs(DEEP, gradual, SHAPE, images, n) for n in range(31)]
     steps = np.diff(costs)
     assert sorted(set(steps)) == list(dict.fromkeys(steps))  # Ever dearer, in four phases.
@@ -328,7 +328,7 @@ def test_what_is_frozen_costs_its_forward_pass_alone():
 
 
 def test_a_probe_costs_its_features_once():
-    recipe = make_recipe(batch_size=16, epochs=10, tune="probe")
+    recipe = make_recipe(batch_size=16, epochs=10, fine_tune="probe")
     forward = compute.measure(PLAIN, SHAPE)["macs"] - 6 * 3
     assert training_macs(PLAIN, recipe, SHAPE, 48, 0) == 48 * forward
     assert training_macs(PLAIN, recipe, SHAPE, 48) == 48 * forward + 30 * 16 * 2 * 6 * 3
@@ -346,11 +346,14 @@ class Own(nn.Module):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"tune": "prob"}, "unknown tune 'prob': did you mean 'probe'"),
-        ({"tune": 3}, "tune: 3 is none of full, probe, gradual"),
-        ({"tune": "gradual(share=0)"}, "share: 0 is out of range: a share of the steps up to 1"),
-        ({"tune": "gradual(parts=0)"}, "parts: 0 is out of range: a whole number from 1 up"),
-        ({"tune": "gradual(part=1)"}, "unknown field of gradual 'part': did you mean 'parts'"),
+        ({"fine_tune": "prob"}, "unknown fine_tune 'prob': did you mean 'probe'"),
+        ({"fine_tune": 3}, "fine_tune: 3 is none of full, probe, gradual"),
+        (
+            {"fine_tune": "gradual(share=0)"},
+            "share: 0 is out of range: a share of the steps up to 1",
+        ),
+        ({"fine_tune": "gradual(parts=0)"}, "parts: 0 is out of range: a whole number from 1 up"),
+        ({"fine_tune": "gradual(part=1)"}, "unknown field of gradual 'part': did you mean 'parts'"),
         ({"layer_decay": 0.0}, "layer_decay: 0.0 is out of range: a number from 0.001 to 1"),
         ({"layer_decay": 1.5}, "layer_decay: 1.5 is out of range"),
         ({"frozen_norms": 1}, "frozen_norms: 1 is not true or false"),
@@ -361,7 +364,9 @@ def test_wrong_fields_are_named(given, message):
         make_recipe(**given)
 
 
-@pytest.mark.parametrize("field", ["tune=gradual", "tune=probe", "layer_decay=0.5", "frozen_norms"])
+@pytest.mark.parametrize(
+    "field", ["fine_tune=gradual", "fine_tune=probe", "layer_decay=0.5", "frozen_norms"]
+)
 def test_a_module_of_the_users_own_trains_as_a_whole(field, source):
     name, _, v = field.partition("=")
     given = {name: {"layer_decay": 0.5, "frozen_norms": True}.get(name, v)}
@@ -372,7 +377,7 @@ def test_a_module_of_the_users_own_trains_as_a_whole(field, source):
 def test_a_probe_needs_a_dense_layer_at_the_end(source):
     conv = PLAIN.clone(head=nets.get("squeezenet1_1").head)
     with pytest.raises(UserError, match=r"ends in one dense layer, head/logits; .* a ConvHead"):
-        train(conv, make_recipe(batch_size=16, tune="probe"), source, 0, local(count=1))
+        train(conv, make_recipe(batch_size=16, fine_tune="probe"), source, 0, local(count=1))
 
 
 def test_the_last_layer_is_found_behind_hidden_ones():

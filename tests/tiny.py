@@ -8,8 +8,14 @@ from cnnjax.nets.blocks import Plain, Residual
 from cnnjax.nets.net import Head, Net, Stage
 from cnnjax.nets.pools import Pool
 from cnnjax.nets.shortcuts import PadShortcut
+from cnnjax.study.tuning import Trial
 
 FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1", "--devices=1")
+
+
+def trials(*rates: float) -> tuple[Trial, ...]:
+    """Learning rates to try."""
+    return tuple(Trial((("learning_rate", rate),)) for rate in rates)
 
 
 def write_dataset(path: Path, side: int = 8, classes: int = 3, channels: int = 1) -> str:

@@ -1,9 +1,11 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
+from collections.abc import Sequence
+
 from cnnjax import compute
-from cnnjax.study import stats
+from cnnjax.study import stats, tuning
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import axes_of
+from cnnjax.study.plan import Point, axes_of
 from cnnjax.study.progress import duration, together
 
 
@@ -41,14 +43,29 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     about += f", {at_once} at a time" if at_once > 1 else ""
     if not first.trains:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
-    grids = {point.rates for point in points}
-    rates = ", ".join(f"{r:g}" for r in sorted(first.rates))
-    rates = f"the rates {rates}" if len(grids) == 1 else "its own learning rates"
-    tuned = f"each at the best on validation of {rates}, then " if first.tuning else ""
     return [
-        f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
+        f"{len(predicted)} runs to train, about {about}: {_tuned(points)}{first.seeds} seeds",
         _power(first.seeds, len(points)),
     ]
+
+
+def _tuned(points: Sequence[Point]) -> str:
+    """What each point is chosen from; nothing where there is no choice."""
+    counts = sorted({len(point.trials) for point in points})
+    if counts[-1] < 2:
+        return ""
+    grids = [tuning.tried(point.trials) for point in points]
+    told = []
+    for field in grids[0]:
+        same = all(grid[field] == grids[0][field] for grid in grids)
+        if not same or len(grids[0][field]) > 1:
+            some = ", ".join(f"{v:g}" for v in grids[0][field]) if same else "of its own"
+            told.append(f"the {tuning.TUNABLE[field].plural} {some}")
+    first = points[0]
+    at = f", at {first.tune_seeds} seeds each" if first.tune_seeds > 1 else ""
+    more = f", and up to {first.extend} beyond a grid's edge" if first.extend else ""
+    many = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    return f"each at the best on validation of {many} trials: {', '.join(told)}{at}{more}; then "
 
 
 def _power(seeds: int, groups: int) -> str:

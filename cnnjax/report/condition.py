@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from cnnjax.report import words
+from cnnjax.report import tuning, words
 from cnnjax.report.points import BAD, Summary
 from cnnjax.study.records import Record, Study
 
@@ -64,10 +64,11 @@ def failures(s: Summary) -> list[Failure]:
     """The runs that ended badly, each once, with its reason."""
     found: dict[str, Failure] = {}
     for row in s.rows:
-        tune = [s.study.records[k] for k in row.point.tune if k in s.study.records]
+        tune = tuning.runs(s.study, row.point)
+        fields = tuning.varied(tune) or [tuning.RATE]
         bad = [*row.bad, *(t for t in tune if t.status in BAD)]
         for run in bad:
-            tuned = f"learning rate {run.learning_rate or 0:g}"
+            tuned = tuning.told(run, fields)
             what = {"replicate": f"seed {run.seed}", "probe": "measured"}.get(run.role, tuned)
             status = run.status.replace("_", " ")
             found.setdefault(run.key, Failure(f"{row.name}, {what}", run.key, status, _reason(run)))

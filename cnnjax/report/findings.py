@@ -10,6 +10,7 @@ from cnnjax.report.condition import Failure, banners, failures, plan_runs, progr
 from cnnjax.report.gather import summarise
 from cnnjax.report.points import SAME_COST, Row, Summary
 from cnnjax.study.records import Study
+from cnnjax.study.tuning import TUNABLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +182,15 @@ def _rising(s: Summary) -> list[Finding]:
 def _edges(s: Summary) -> list[Finding]:
     rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].at_edge]
     rows = [row for row in rows if not any("grid's edge" in note for note in row.point.notes)]
-    if not rows:
-        return []
-    names = words.listed([f"{row.name} ({row.rate:g})" for row in rows if row.rate is not None])
-    return [Finding("Learning rate at the grid's edge", f"{names}: a wider grid may do better")]
+    found = []
+    for field in dict.fromkeys(f for row in rows for f in row.at_edge):
+        used = [
+            (row, row.point.chosen.get(field, row.rate)) for row in rows if field in row.at_edge
+        ]
+        names = words.listed([f"{row.name} ({v:g})" for row, v in used])
+        head = f"{TUNABLE[field].name.capitalize()} at the grid's edge"
+        found.append(Finding(head, f"{names}: a wider grid may do better"))
+    return found
 
 
 def _gap(s: Summary) -> list[Finding]:

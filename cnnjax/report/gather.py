@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cnnjax.report import predictions, words
+from cnnjax.report import predictions, tuning, words
 from cnnjax.report.points import BAD, MEASURES, SAME_COST, SPLITS, Row, Summary, curve_means
 from cnnjax.report.predictions import ORIGINAL
 from cnnjax.study import stats
@@ -93,8 +93,7 @@ def _row(
     terms = {s: [(part.point.weight, part.samples[s]) for part in parts] for s in SPLITS}
     terms = {s: t if all(sample.values for _, sample in t) else [] for s, t in terms.items()}
     scores = {s: stats.contrast(t, spreads[s]) if t else None for s, t in terms.items()}
-    rates = _rates(main.tune)
-    tried = {r.learning_rate for r in main.tune if r.learning_rate is not None}
+    rates = tuning.rates(main.tune)
     best = max(rates, key=lambda r: r[1])[0] if rates else None
     at_chance = _at_chance(scores[shown], chance, done)
     rate = point.learning_rate if point.learning_rate is not None else best
@@ -112,11 +111,21 @@ def _row(
         at_chance=at_chance,
         rates=rates,
         rate=rate,
-        at_edge=not at_chance and len(tried) > 1 and rate in (min(tried), max(tried)),
+        at_edge=() if at_chance else _edges(parts, rate),
         rise=_rise([study.curves.get(r.key, []) for r in done]),
         probed=any(r.role == "probe" for r in runs),
         readings=_readings(runs),
+        tune_macs=tuning.macs([r for part in parts for r in part.tune]),
     )
+
+
+def _edges(parts: Sequence[_Part], rate: float | None) -> tuple[str, ...]:
+    """The fields at their grid's edge at any part."""
+    found = []
+    for part in parts:
+        used = rate if len(parts) == 1 else part.point.learning_rate
+        found += tuning.at_edge(part.tune, {**part.point.chosen, "learning_rate": used})
+    return tuple(dict.fromkeys(found))
 
 
 def _between(parts: Sequence[_Part], measure: str) -> float | None:
@@ -144,15 +153,6 @@ def _rise(curves: Sequence[Sequence[Mapping[str, float | None]]]) -> float | Non
     if len(means) < 1 + fifth:
         return None
     return means[-1] - means[-1 - fifth]
-
-
-def _rates(tune: Sequence[Record]) -> tuple[tuple[float, float], ...]:
-    by_rate: dict[float, list[float]] = {}
-    for r in tune:
-        v = r.metrics.get("val_accuracy")
-        if r.status == "done" and (r.learning_rate or 0) > 0 and v is not None:
-            by_rate.setdefault(r.learning_rate, []).append(v)
-    return tuple((rate, sum(v) / len(v)) for rate, v in sorted(by_rate.items()))
 
 
 def _present(values: Iterable[float | None]) -> list[float]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import measured, transfer, words
+from cnnjax.report import measured, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -46,7 +46,7 @@ def _points(r: Report) -> str:
     if s.probed:
         return _measured(s)
     head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field"]
-    more = transfer.columns(s)
+    more = [*transfer.columns(s), *tuning.columns(s.rows)]
     head += ["train", "validation", "test", *(title for title, _ in more), "seeds"]
     lines = _head(head)
     for series in s.series:

@@ -22,7 +22,9 @@ class Row:
     Where two nets bracket a budget the row is both, interpolated. `terms` are the point's mean as
     a contrast over the finished replicates, for `train`, `val` and `test`, none where there is
     nothing yet, and `scores` are their intervals; `rates` is
-    (learning rate, mean validation accuracy) of the tuning runs; `rise` is how far validation
+    (learning rate, mean validation accuracy) of the tuning runs, at the best of what else was
+    tuned, and `at_edge` the fields whose grid ends at the value used; `tune_macs` are the training
+    MACs of all tuning runs together; `rise` is how far validation
     accuracy rose over the last fifth of the epochs. `probed`: the point was measured, not trained,
     and `readings` are its runs' mean measures, whether or not they came to their end.
     """
@@ -40,10 +42,11 @@ class Row:
     at_chance: bool
     rates: tuple[tuple[float, float], ...]
     rate: float | None
-    at_edge: bool
+    at_edge: tuple[str, ...]
     rise: float | None
     probed: bool = False
     readings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    tune_macs: float | None = None
 
     @property
     def macs(self) -> float | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from cnnjax.report import input_wait, words
+from cnnjax.report import input_wait, tuning, words
 from cnnjax.report.condition import hardware, plan_runs
 from cnnjax.report.findings import Report
 from cnnjax.study.records import Record
+from cnnjax.study.tuning import named
 
 
 def provenance(r: Report) -> list[tuple[str, str]]:
@@ -56,7 +57,8 @@ def _line(v: object) -> str:
 def _counts(r: Report, runs: list[Record]) -> str:
     tune = sum(run.role == "tune" for run in runs)
     told = f"{r.finished} of {r.planned} ended"
-    return f"{told}, {tune} of them to choose learning rates" if tune else told
+    what = named(tuning.tuned(r.study, [r.study.plan]) or [tuning.RATE], "s")
+    return f"{told}, {tune} of them to choose {what}" if tune else told
 
 
 def _time(runs: list[Record]) -> str:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from cnnjax.report import words
+from cnnjax.report import tuning, words
 from cnnjax.study.records import Axis, Record, Study
 
 BEFORE = ("experiment", "key", "status", "dataset", "net")
@@ -16,7 +16,19 @@ AFTER = ("seed", *MEASURES, *METRICS, "train_seconds", "role", "learning_rate", 
 def columns(study: Study) -> list[str]:
     """The table's header: the study's axes stand after the net, what it measured and where its
     runs started from at the end."""
-    return [*BEFORE, *study.axes, *AFTER, *_measured(study), *_pretrained(study)]
+    more = [*_tuned(study), *_measured(study), *_pretrained(study)]
+    return [*BEFORE, *study.axes, *AFTER, *more]
+
+
+def _tuned(study: Study) -> list[str]:
+    """What finding a replicate's recipe took, and what beside its learning rate was chosen."""
+    if all(r.role != "tune" for r in study.records.values()):
+        return []
+    return ["tune_macs", *_chosen(study)]
+
+
+def _chosen(study: Study) -> list[str]:
+    return [f for f in tuning.tuned(study, study.plans) if f not in AFTER]
 
 
 def _measured(study: Study) -> list[str]:
@@ -31,14 +43,21 @@ def _pretrained(study: Study) -> list[str]:
 def rows(study: Study) -> list[dict[str, object]]:
     """A row a run, by axes, role, learning rate and seed; None where nothing is known."""
     places = {key: _places(study, record) for key, record in study.records.items()}
+    chosen, macs = _chosen(study), tuning.macs_of_runs(study)
 
     def rank(record: Record) -> tuple:
         first = places[record.key][0]
         rate = record.learning_rate
         axes = tuple(words.order(first.get(a)) for a in study.axes)
-        return (axes, record.role, words.order(rate), record.seed, record.key)
+        others = tuple(words.order(record.field(f)) for f in chosen)
+        return (axes, record.role, words.order(rate), others, record.seed, record.key)
 
-    return [_row(study, r, places[r.key]) for r in sorted(study.records.values(), key=rank)]
+    return [
+        _row(study, r, places[r.key])
+        | {"tune_macs": macs.get(r.key)}
+        | {f: None if r.role == "probe" else r.field(f) for f in chosen}
+        for r in sorted(study.records.values(), key=rank)
+    ]
 
 
 def write(study: Study) -> str:

@@ -4,9 +4,10 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import measured, table, transfer, words
+from cnnjax.report import measured, table, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
+from cnnjax.study.tuning import TUNABLE
 
 LAYERS = 400  # Rows shown of one net.
 
@@ -40,7 +41,7 @@ def _trained(r: Report) -> tuple[list[str], list[list[tuple[str, Any]]]]:
     head = [s.study.series.replace("_", " ")] if s.study.series else []
     head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
     head += ["params", "activations", "receptive field"]
-    more = transfer.columns(s)
+    more = [*transfer.columns(s), *tuning.columns(s.rows), *tuning.chosen(s.study)]
     head += [*(title for title, _ in more), "learning rate", "notes"]
     cells = [cell for _, cell in more]
     return head, [_point(r, row, cells) for series in s.series for row in s.of(series)]
@@ -56,7 +57,7 @@ def _point(
         *(["on the front"] if any(s.rows[i] is row for i in s.front) else []),
         *(["at chance"] if row.at_chance else []),
         *(["still improving"] if row.rising else []),
-        *(["rate at the edge"] if row.at_edge else []),
+        *(f"{TUNABLE[f].short} at the edge" for f in row.at_edge),
         *([f"{len(row.bad)} ended badly"] if row.bad else []),
     ]
     cells = [(row.series, row.series)] if s.study.series else []

@@ -18,6 +18,7 @@ from cnnjax.study.job import Job
 from cnnjax.study.plan import Missing, Point, describe
 from cnnjax.study.progress import Progress
 from cnnjax.study.results import Folder
+from cnnjax.study.tuning import Trial
 from cnnjax.study.worker import Stopped, finished
 
 POLL = 1.0  # Seconds between two looks at what others are at.
@@ -45,26 +46,26 @@ class Conductor:
         self._out: dict[str, _Attempt] = {}  # What the executor has taken.
         self._elsewhere: dict[str, Job] = {}  # What another launch is at.
         self._tries: dict[str, int] = {}
-        for _ in ("tuning", "replicates"):  # Which replicates there are follows from the tuning.
-            for run in self.all_runs():
+        looked: set[str] = set()  # Which replicates there are follows from the tuning.
+        while new := [run for run in self.all_runs() if run.key not in looked]:
+            for run in new:
+                looked.add(run.key)
                 if record := finished(self.folder, run):
                     self.records[run.key] = record
 
     def all_runs(self) -> list[Job]:
-        """Every job known by now; a point still to be tuned stands at a middle rate."""
+        """Every job known by now; a point still to be tuned stands at a middle trial."""
         runs = [run for point in self.points for run in self.runs_of(point)]
         return list({run.key: run for run in reversed(runs)}.values())[::-1]
 
     def runs_of(self, point: Point) -> list[Job]:
         """The point's jobs, as far as they are known."""
-        return point.runs(self.chosen(point)[0])
+        return point.runs(self.records)
 
-    def chosen(self, point: Point) -> tuple[float | None, list[str]]:
-        """The point's rate and notes; None while its tuning is not complete, and for
+    def chosen(self, point: Point) -> tuple[Trial | None, list[str]]:
+        """The point's trial and notes; None while its tuning is not complete, and for
         measurements."""
-        if all(run.key in self.records for run in point.tuning):
-            return point.choose(self.records)
-        return None, []
+        return point.choose(self.records)
 
     def waiting(self) -> list[Job]:
         """What is still to be done, as far as can be told."""
@@ -77,8 +78,7 @@ class Conductor:
 
     def write_plan(self) -> None:
         """study.json's latest plan, as far as it is known."""
-        self.plan["points"] = [describe(p, *self.chosen(p)) for p in self.points]
-        self.plan["points"] += [place.json() for place in self.missing]
+        self.plan["points"] = self._described()
         self.folder.add_plan(self.plan)
 
     def ready(self) -> list[Job]:
@@ -112,13 +112,14 @@ class Conductor:
         self.executor.stop()
 
     def _conduct(self, progress: Progress) -> None:
-        rates = [self.chosen(p)[0] for p in self.points]
+        described = self._described()
         while self._hand_out() or self._out or self._elsewhere:
             ended = [self._judged(key, why) for key, why in self._wait(progress).items()]
             ended += self._looked_elsewhere()
             if new := [run for run in ended if run]:
-                if rates != (rates := [self.chosen(p)[0] for p in self.points]):
+                if described != (described := self._described()):
                     self.write_plan()
+                    progress.renew({run.key: None for run in (*new, *self.waiting())})
                 self._hand_out()  # Before the report, so that no worker waits for it.
                 self.report()
                 for run in new:
@@ -126,8 +127,12 @@ class Conductor:
         if self.stopping and self.waiting():
             raise Stopped
 
+    def _described(self) -> list[dict[str, Any]]:
+        points = [describe(point, self.records) for point in self.points]
+        return points + [place.json() for place in self.missing]
+
     def _first(self, point: Point) -> list[Job]:
-        return [*point.tuning, *point.known(self.chosen(point)[0])[:1]]
+        return [*point.tuning(self.records), *point.known(self.chosen(point)[0])[:1]]
 
     def _replicates(self, seed: int) -> list[Job]:
         known = [point.known(self.chosen(point)[0]) for point in self.points]

@@ -17,7 +17,7 @@ from absl import flags
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.extension import load_module
-from cnnjax.study import options
+from cnnjax.study import options, tuning
 from cnnjax.study.catalogue import find, first_line
 from cnnjax.study.setting import Setting
 from cnnjax.train import recipes
@@ -168,17 +168,17 @@ def asked(experiment: Experiment) -> tuple[list[Any], list[Any]]:
     from cnnjax.study.plan import Missing, Point
 
     v = experiment.values
-    grid = (v.learning_rate,) if v.learning_rate is not None else v.learning_rates
+    search = tuning.search(v)
     found, missing = [], []
     for run in experiment.module.runs(setting(experiment)):
         if isinstance(run, Missing):
             missing.append(run)
             continue
         run.check()
-        rates = run.rates(grid)
-        for rate in rates:
-            make_recipe(run.recipe, learning_rate=rate)  # In range?
-        found.append(Point(run, rates, v.seeds))
+        trials = run.trials(search)
+        for trial in trials:
+            make_recipe(run.recipe, **dict(trial.values))  # In range?
+        found.append(Point(run, trials, v.seeds, search.seeds, search.extend))
     if not found:
         reason = f": {missing[0].reason}" if missing else ": check its flags"
         raise UserError(f"{experiment.name} asks for no runs{reason}")

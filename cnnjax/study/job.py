@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from cnnjax import values
 from cnnjax.nets.net import Net
+from cnnjax.study.tuning import Search, Trial
 
 
 class Job:
@@ -56,12 +56,12 @@ class Job:
         config = values.to_json(self.bare)
         return {k: v for k, v in config.items() if k not in self.placing}
 
-    def at(self, rate: float | None, seed: int, test: bool = True) -> Self:
-        """The same job at a learning rate, None where it has none, and a seed."""
+    def at(self, trial: Trial | None, seed: int, test: bool = True) -> Self:
+        """The same job with a trial's values, None where nothing is trained, and a seed."""
         raise NotImplementedError
 
-    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
-        """The learning rates of the grid that are to be tried; none where nothing is trained."""
+    def trials(self, search: Search) -> tuple[Trial, ...]:
+        """What of the search is to be tried; nothing where nothing is trained."""
         raise NotImplementedError
 
     def check(self) -> None:

@@ -11,6 +11,7 @@ from absl import flags
 
 from cnnjax.errors import UserError
 from cnnjax.study import executors
+from cnnjax.study.tuning import TUNABLE
 
 GROUPS = ("study", "data", "recipe", "machine", "executors")
 
@@ -115,9 +116,16 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
         raise UserError("an experiment sets learning_rates, the grid; --learning_rate fixes one")
     flags.DEFINE_float("learning_rate", None, "train at this rate instead of choosing one", 0.0,
                        flag_values=values)  # fmt: skip
-    numbers(values, "learning_rates", defaults.get("learning_rates", "0.1"),
-            "each point at the best of these on validation")  # fmt: skip
-    groups |= {"learning_rate": "study", "learning_rates": "study"}
+    groups["learning_rate"] = "study"
+    add("study", flags.DEFINE_list, "tune", "learning_rate",
+        f"choose these for each point on validation, of {', '.join(TUNABLE)}")  # fmt: skip
+    for row in TUNABLE.values():
+        numbers(values, row.grid, defaults.get(row.grid, row.default),
+                f"where {row.field} is in --tune, each point at the best of these")  # fmt: skip
+        groups[row.grid] = "study"
+    add("study", whole, "tune_seeds", 1, "seeds of each trial", lower_bound=1)
+    add("study", whole, "extend_grid", 0, "where the best stands at a grid's edge, try up to so "
+        "many values beyond it", lower_bound=0)  # fmt: skip
     add("study", flags.DEFINE_bool, "inspect", False,
         "show each point's gradient flow and effective receptive field")  # fmt: skip
     add("study", text, "net", "vgg4_slim", "a net's name, or file.py:function of your own")

@@ -1,11 +1,11 @@
 """Probe: one measurement of a net as a value, for studies that train nothing."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from cnnjax.nets.net import Net
 from cnnjax.study.job import Job
+from cnnjax.study.tuning import Search, Trial
 from cnnjax.train.speed import Speed
 from cnnjax.values import value
 
@@ -44,11 +44,11 @@ class Probe(Job):
     def heading(self) -> str:
         return f"{self.label} · again, {self.seed}" if self.seed else self.label
 
-    def at(self, rate: float | None, seed: int, test: bool = True) -> "Probe":
+    def at(self, trial: Trial | None, seed: int, test: bool = True) -> "Probe":
         """The same measurement once more."""
         return dataclasses.replace(self, seed=seed)
 
-    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
+    def trials(self, search: Search) -> tuple[Trial, ...]:
         return ()
 
     def check_devices(self, devices: Any) -> None:

@@ -37,6 +37,7 @@ class Progress:
         self.total, self.parallel = total, parallel
         self.done, self.spent, self.expected = 0, 0.0, 0.0
         self.left = dict(predicted)
+        self.typical = sum(self.left.values()) / max(1, len(self.left))
         self.began: dict[str, float] = {}
         self.runs: dict[str, Any] = {}  # A bar each.
         self.bars = None
@@ -63,6 +64,13 @@ class Progress:
             spent = time.monotonic() - self.began[run.key]
             left = duration(spent / step * (steps - step)) if step < steps else "evaluating"
             self.bars.update(self.runs[run.key], completed=step, total=steps, right=left)
+
+    def renew(self, keys: Iterable[str]) -> None:
+        """The runs still to be told ended, where they turned out others than were predicted."""
+        self.left = {key: self.left.get(key, self.typical) for key in keys}
+        self.total = self.done + len(self.left)
+        if self.bars:
+            self.bars.update(self.study, total=self.total)
 
     def end(self, run: Job, record: Mapping[str, Any]) -> None:
         """A run ended and its record is written."""

@@ -51,7 +51,11 @@ class Record:
     @property
     def learning_rate(self) -> float | None:
         """The configuration's learning rate, wherever it stands in it."""
-        return _find(self.config, "learning_rate", depth=4)
+        return self.field("learning_rate")
+
+    def field(self, name: str) -> float | None:
+        """A number of the configuration by its field's name, wherever it stands in it."""
+        return _find(self.config, name, depth=4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Point:
     tune: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     learning_rate: float | None = None
+    chosen: Mapping[str, float] = dataclasses.field(default_factory=dict)  # By tuning, by field.
     seeds: int = 0
     failed_match: str | None = None
     weight: float = 1.0  # Below 1: one of two that bracket a budget, and its share in their mean.
@@ -214,6 +219,7 @@ def _point(data: Any, place: int) -> Point:
         tune=tuple(dict.fromkeys(_text(k) for k in _list(data.get("tune")))),
         notes=_lines(data.get("notes")),
         learning_rate=number(data.get("learning_rate")),
+        chosen={k: v for k, v in _numbers(data.get("chosen")).items() if v is not None},
         seeds=_integer(data.get("seeds")),
         failed_match=None if failed in (None, False) else _line(str(failed)),
         weight=weight if (weight := number(data.get("weight"))) and 0 < weight < 1 else 1.0,

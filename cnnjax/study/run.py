@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from cnnjax.data.source import Dataset, check
 from cnnjax.nets.net import Net
 from cnnjax.study.job import Job
 from cnnjax.study.pretraining import Pretraining
+from cnnjax.study.tuning import Search, Trial
 from cnnjax.train.recipe import LinearProbe, Recipe
 from cnnjax.values import value
 
@@ -21,8 +21,8 @@ class Run(Job):
     some. `test=False`: a tuning run, which reads validation only.
 
     What places it in a study is no part of its key: `label`, `axes`, `grid`, the learning rates to
-    try in place of the study's, and `weight`, which is below 1 for one of two runs that bracket a
-    point's budget: its share in the mean of the two.
+    try in place of the study's, `trial`, what is chosen in the recipe, and `weight`, which is below
+    1 for one of two runs that bracket a point's budget: its share in the mean of the two.
     """
 
     net: Net
@@ -35,9 +35,10 @@ class Run(Job):
     notes: tuple[str, ...] = ()
     pretrained: Pretraining | None = None
     grid: tuple[float, ...] = ()
+    trial: Trial = Trial()
     weight: float = 1.0
 
-    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "weight")
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "trial", "weight")
 
     @functools.cached_property
     def bare(self) -> "Run":
@@ -59,16 +60,18 @@ class Run(Job):
 
     @property
     def heading(self) -> str:
-        which = f"seed {self.seed}" if self.test else "tuning"
-        return f"{self.name} · rate {self.recipe.learning_rate:g} · {which}"
+        again = self.seed - TUNING_SEED
+        tuning = f"tuning, seed {again}" if again > 0 else "tuning"
+        told = self.trial.told or f"rate {self.recipe.learning_rate:g}"
+        return f"{self.name} · {told} · {f'seed {self.seed}' if self.test else tuning}"
 
-    def at(self, rate: float, seed: int, test: bool = True) -> "Run":
-        """The same run at a learning rate and seed."""
-        recipe = dataclasses.replace(self.recipe, learning_rate=rate)
-        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test)
+    def at(self, trial: Trial, seed: int, test: bool = True) -> "Run":
+        """The same run with the trial's values in its recipe, from a seed."""
+        recipe = dataclasses.replace(self.recipe, **dict(trial.values))
+        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test, trial=trial)
 
-    def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
-        return tuple(sorted(set(self.grid or grid)))
+    def trials(self, search: Search) -> tuple[Trial, ...]:
+        return search.trials(learning_rate=self.grid)
 
     def check(self) -> None:
         from cnnjax.study import pretraining
@@ -77,7 +80,7 @@ class Run(Job):
         super().check()
         tune.check(self.net, self.recipe)
         resolution.check(self.net, self.recipe, self.image_shape)
-        if isinstance(self.recipe.tune, LinearProbe):
+        if isinstance(self.recipe.fine_tune, LinearProbe):
             probe.last_layer(self.net, self.image_shape)
         if self.pretrained:
             pretraining.check(self.pretrained, self.net, self.image_shape)
@@ -119,9 +122,14 @@ class Run(Job):
         return f"validation {metrics['val_accuracy']:.1%}"
 
 
+FORMER = {"tune": "fine_tune"}  # Fields of the recipe by names that older records have for them.
+
+
 def difference(old: Any, new: Any, where: str = "") -> str | None:
     """The first field that both configurations have and that differs, as `field: old → new`."""
     if isinstance(old, dict) and isinstance(new, dict):
+        if where == "recipe":
+            old = {FORMER.get(name, name): v for name, v in old.items()}
         for name in sorted(old):
             path = f"{where}.{name}" if where else name
             found = (

@@ -27,7 +27,7 @@ def training_macs(
     """
     whole = recipe.steps(examples)
     steps = whole if steps is None else steps
-    if isinstance(recipe.tune, LinearProbe):
+    if isinstance(recipe.fine_tune, LinearProbe):
         return _probe_macs(net, recipe, image_shape, examples, steps)
     total, before = 0, 0
     for phase in tune.phases(net, recipe, whole):

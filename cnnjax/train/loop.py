@@ -92,7 +92,7 @@ def train(
     resolution.check(net, recipe, source.info.image_shape)
     task = make_task(net, recipe, source)
     variables = variables and fitted(task, variables)
-    carry_out = _probe if isinstance(recipe.tune, LinearProbe) else _train
+    carry_out = _probe if isinstance(recipe.fine_tune, LinearProbe) else _train
     return carry_out(task, source, seed, devices, hooks, saved, variables)
 
 

@@ -47,8 +47,8 @@ def last_layer(net: Any, image_shape: tuple[int, int, int]) -> tuple[int, int]:
     layer = params.get(LAYER[0], {}).get(LAYER[1], {})
     if set(layer) != {"kernel", "bias"} or layer["kernel"].ndim != 2:
         raise UserError(
-            "tune: a probe needs a net that ends in one dense layer, head/logits; this one ends in "
-            f"a {type(net.head).__name__} without: use tune=full or tune=gradual"
+            "fine_tune: a probe needs a net that ends in one dense layer, head/logits; this one "
+            f"ends in a {type(net.head).__name__} without: use fine_tune=full or fine_tune=gradual"
         )
     return layer["kernel"].shape
 
@@ -61,7 +61,7 @@ def head_task(task: Task) -> Task:
     """
     features, classes = last_layer(task.net, task.image_shape)
     base = Recipe()
-    still = {name: getattr(base, name) for name in ("tune", "layer_decay", "frozen_norms")}
+    still = {name: getattr(base, name) for name in ("fine_tune", "layer_decay", "frozen_norms")}
     recipe = dataclasses.replace(unaugmented(task.recipe), **still)
     return dataclasses.replace(
         task,

@@ -137,7 +137,7 @@ class Progressive:
 
 OPTIMIZERS = {"sgd": SGD, "adamw": AdamW, "lamb": LAMB, "rmsprop": RMSProp}
 SCHEDULES = {"onecycle": OneCycle, "cosine": Cosine, "step": Step, "constant": Constant}
-TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezing}
+FINE_TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezing}
 RESOLUTIONS = {"full": FullSize, "progressive": Progressive}
 RANDAUGMENTS = {"off": Off, "randaugment": RandAugment}
 JITTERS = {"off": Off, "jitter": ColourJitter}
@@ -191,7 +191,7 @@ class Recipe:
                              "batch norms see a part", 1, 1 << 16)  # fmt: skip
     batch_norm: str = _field("global", "batch statistics", choices=("global", "device"))
     dtype: str = _field("float32", "compute type; parameters have at least 32 bits", choices=DTYPES)
-    tune: Any = _field(FullTuning(), "what trains", family=TUNINGS)
+    fine_tune: Any = _field(FullTuning(), "what trains", family=FINE_TUNINGS)
     layer_decay: float = _field(1.0, "learning rate of each block over that of the next, nearer "
                                 "the head; 1: all alike", 1e-3, 1.0)  # fmt: skip
     frozen_norms: bool = _field(False, "batch norms use their running statistics and leave them")

@@ -37,10 +37,10 @@ class Phase(NamedTuple):
 def parts(net: Net, recipe: Recipe) -> tuple[tuple[str, ...], ...]:
     """The stages' scopes in the order in which parts of them begin to train, after the head; none
     where everything trains at once."""
-    if not isinstance(recipe.tune, GradualUnfreezing):
+    if not isinstance(recipe.fine_tune, GradualUnfreezing):
         return ()
     names = list(net.named_stages)[::-1]
-    cut = np.array_split(np.arange(len(names)), min(recipe.tune.parts, len(names)))
+    cut = np.array_split(np.arange(len(names)), min(recipe.fine_tune.parts, len(names)))
     return tuple(tuple(names[i] for i in part) for part in cut)
 
 
@@ -64,7 +64,9 @@ def _thawing(net: Net, recipe: Recipe, steps: int) -> list[tuple[frozenset[str],
     waiting = parts(net, recipe)
     if not waiting:
         return [(frozenset(), steps)]
-    ends = [round(steps * recipe.tune.share * i / len(waiting)) for i in range(1, len(waiting) + 1)]
+    ends = [
+        round(steps * recipe.fine_tune.share * i / len(waiting)) for i in range(1, len(waiting) + 1)
+    ]
     frozen = [frozenset(name for part in waiting[i:] for name in part) for i in range(len(ends))]
     return list(zip([*frozen, frozenset()], [*ends, steps], strict=True))
 
@@ -76,7 +78,7 @@ def check(net: Any, recipe: Recipe) -> None:
       UserError: naming the field of the recipe.
     """
     base = Recipe()
-    for name in ("tune", "layer_decay", "frozen_norms"):
+    for name in ("fine_tune", "layer_decay", "frozen_norms"):
         if getattr(recipe, name) != getattr(base, name) and not isinstance(net, Net):
             raise UserError(
                 f"{name} needs a net of stages (cnnjax.Net); {type(net).__name__} is a module of "

@@ -1,6 +1,6 @@
 """How training went: learning curves, learning rates, and the gap from training to test."""
 
-from cnnjax.report import theme, words
+from cnnjax.report import theme, tuning, words
 from cnnjax.report.charts.accuracy import INTERVAL, MEAN
 from cnnjax.report.charts.parts import (
     Chart,
@@ -21,6 +21,7 @@ from cnnjax.report.charts.parts import (
     view,
 )
 from cnnjax.report.points import RISING, Row, Summary, curve_means
+from cnnjax.study.tuning import named
 
 HEIGHT = 240
 
@@ -123,11 +124,13 @@ def rates(s: Summary) -> Chart | None:
         for series in s.series
         if any(r.series == series for r in rows)
     ]
-    edges = [row.name for row in rows if row.at_edge]
+    edges = [row.name for row in rows if tuning.RATE in row.at_edge]
+    others = [f for f in tuning.tuned(s.study, [s.study.plan]) if f != tuning.RATE]
+    best = f", each at the best {named(others)} tried with it" if others else ""
     return Chart(
         name="rates",
         title="Choosing the learning rate",
-        caption="Validation accuracy of the tuning runs; rings mark the rates used. "
+        caption=f"Validation accuracy of the tuning runs{best}; rings mark the rates used. "
         "“edge”: the best lies at the end of the grid. Crosses: training diverged.",
         alt="Accuracy against learning rate. Best at the grid's edge: "
         + (words.listed(edges) or "none"),
@@ -143,7 +146,7 @@ def _rates_view(
     data = [
         {"label": row.label, "rate": rate, "told": f"{rate:g}", "mean": v,
          "accuracy": words.percent(v), "used": rate == row.rate,
-         "mark": "edge" if row.at_edge and rate == row.rate else ""}
+         "mark": "edge" if tuning.RATE in row.at_edge and rate == row.rate else ""}
         for row in rows
         for rate, v in row.rates
     ]  # fmt: skip
@@ -169,7 +172,7 @@ def _rates_view(
 
 
 def _diverged(s: Summary, rows: list[Row]) -> set[float]:
-    tune = [s.study.records[k] for r in rows for k in r.point.tune if k in s.study.records]
+    tune = [t for row in rows for t in tuning.runs(s.study, row.point)]
     return {t.learning_rate for t in tune if t.status == "diverged" and (t.learning_rate or 0) > 0}
 
 
