@@ -26,7 +26,7 @@ class Job:
     image_shape: tuple[int, int, int]  # (H, W, C) of what the net sees.
     batch_size: int  # Images at a time, over all devices.
     heading: str  # The job in a few words, for progress lines.
-    weight: float  # Its point's share in the mean of those that stand at the same place.
+    weight: float = 1.0  # Its point's share in the mean of those that stand at the same place.
     placing: ClassVar[tuple[str, ...]] = ("label", "axes", "notes")
 
     @functools.cached_property

@@ -30,7 +30,6 @@ class Probe(Job):
     notes: tuple[str, ...] = ()
 
     role: ClassVar[str] = "probe"
-    weight: ClassVar[float] = 1.0
 
     @property
     def name(self) -> str:
