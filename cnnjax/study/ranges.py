@@ -3,7 +3,7 @@
     three: kernel=3, width=0.5..2; mixed: kernel=1|3|5|7 per stage, width=0.5..2
 
 Spaces stand between `;`, each a name, `:` and its ranges with commas between. `a|b|c` are choices;
-`low..high` are whole numbers, and of width factors spread evenly on a logarithmic scale; `per stage`
+`low..high` are whole numbers, or width factors spread evenly on a logarithmic scale; `per stage`
 draws a value a stage, otherwise one value holds for all.
 """
 
@@ -198,7 +198,7 @@ def _range(axis: str, text: str) -> Choices | Integers | LogUniform:
         raise ValueError("its low end is above its high end")
     if kind is int:
         return Integers(*ends)
-    if not 0 < ends[0] or not math.isfinite(ends[1]):
+    if not ends[0] > 0 or not math.isfinite(ends[1]):
         raise ValueError("factors are above 0")
     return LogUniform(*ends)
 

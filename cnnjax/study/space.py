@@ -118,7 +118,7 @@ def _holds(net: Any, image_shape: Sequence[int], constraints: Sequence[Bounds]) 
 def _too_few(
     space: Space, found: int, draws: int, unfit: int, count: int, constraints: Sequence[Bounds]
 ) -> str:
-    nets = f"{'no net' if not found else 'only 1 net' if found == 1 else f'only {found} distinct nets'}"
+    nets = {0: "no net", 1: "only 1 net"}.get(found, f"only {found} distinct nets")
     asked = " and ".join(f"--{b.measure}={b.text}" for b in constraints)
     meet = f" {'meets' if found < 2 else 'meet'} {asked}" if asked else ""
     off = f" ({unfit:,} don't fit the images)" if unfit else ""
