@@ -1,9 +1,11 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
+from collections.abc import Sequence
+
 from cnnjax import compute
 from cnnjax.study import stats
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import axes_of
+from cnnjax.study.plan import Point, axes_of
 from cnnjax.study.progress import duration, together
 
 
@@ -47,11 +49,21 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     tuned = f"each at the best on validation of {rates}, then " if first.tuning else ""
     return [
         f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
-        _power(first.seeds, len(points)),
+        _power(first.seeds, len(points), _sampled(points)),
     ]
 
 
-def _power(seeds: int, groups: int) -> str:
+def _sampled(points: Sequence[Point]) -> int:
+    """Nets a sample, where points are numbered, not placed along an axis."""
+    return max((dict(point.run.axes).get("number", 0) for point in points), default=0)
+
+
+def _power(seeds: int, groups: int, nets: int = 0) -> str:
+    if seeds < 2 and nets > 1:
+        return (
+            f"Nets are replicates: with {nets} a space a difference is found, four times in five, "
+            f"from {stats.detectable(nets):.1f} times their standard deviation on."
+        )
     if seeds < 2:
         return "One seed shows no spread, so no difference can be told from chance."
     least = stats.detectable(seeds, df=groups * (seeds - 1))

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnjax.study.stats.intervals import Interval, difference, quantile
+from cnnjax.study.stats import intervals
+from cnnjax.study.stats.intervals import Interval, difference
 from cnnjax.study.stats.matching import Bins, effective
 
 ENOUGH = 20  # Nets a sample from which a bootstrap is trusted.
@@ -46,6 +47,11 @@ def band(errors: Sequence[float], weights: Sequence[float] | None = None, level:
     nets n is their effective number, and the band is approximate."""
     n = effective(_pair(errors, weights)[1])
     return math.sqrt(math.log(2 / (1 - level)) / (2 * n))
+
+
+def quantile(errors: Sequence[float], share: float, weights: Sequence[float] | None = None):
+    """The lowest error with at least so large a share of the weight at or below it."""
+    return next(e for e, v in edf(errors, weights) if v >= share - 1e-12)
 
 
 def median(errors: Sequence[float], weights: Sequence[float] | None = None) -> float:
@@ -112,7 +118,7 @@ def matched_distance(
         gaps = gaps[np.isfinite(gaps)]
         sizes = [effective(w) for w in weights]
         df = min(sizes) - 1
-        half = quantile(level, df) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / df)
+        half = intervals.quantile(level, df) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / df)
         mean = Interval(gap, gap - half, gap + half, n)
         held = [_medians(e, w) for w, e in zip(again, picked, strict=True)]
         halves = _percentiles(middles, held[0] - held[1], n, level)
@@ -147,7 +153,7 @@ def _welch(errors, weights, gap: float, n: int, level: float) -> Interval:
         parts.append((v, size - 1))
     total = sum(v for v, _ in parts)
     df = total**2 / sum(v**2 / d for v, d in parts) if total else math.inf
-    half = quantile(level, df) * math.sqrt(total)
+    half = intervals.quantile(level, df) * math.sqrt(total)
     return Interval(gap, gap - half, gap + half, n)
 
 

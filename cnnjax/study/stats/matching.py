@@ -8,16 +8,18 @@ from typing import Self
 import numpy as np
 
 MOST = 10  # Bins.
+FEWEST = 3  # Nets of a sample in a bin, so that none gets all of its weight.
 
 
 def matched(costs: Sequence[Sequence[float]]) -> list[np.ndarray] | None:
     """A weight on each net of each sample, each sample's adding up to 1, so that the weighted
     distributions of log cost are alike; None where no range of cost is common to all samples.
 
-    The range that all samples reach into is cut into bins of equal ratio, and each bin in which all
-    have nets gets the same weight, shared by its nets (Radosavovic et al. 2019, §3.2). Within bins
-    the samples may still lie differently, so the weights are tilted exponentially until the mean
-    log costs are equal (as Hainmueller 2012, "Entropy balancing", does), where that can be.
+    The range that all samples reach into is cut into bins, and each bin gets the same weight,
+    shared by its nets (Radosavovic et al. 2019, §3; their bins are of equal ratio, these hold equal
+    numbers of nets, so that in small samples none gets much of the weight). Within bins the samples
+    may still lie differently, so the weights are tilted exponentially until the mean log costs are
+    equal (as Hainmueller 2012, "Entropy balancing", does), where that can be.
     """
     logs = [np.log(np.asarray(c, float)) for c in costs]
     bins = Bins.common(logs)
@@ -38,14 +40,20 @@ class Bins:
 
     @classmethod
     def common(cls, logs: Sequence[np.ndarray]) -> Self | None:
-        """About as many as the root of the nets in the range that all samples reach into."""
+        """As many as the root of the nets in the range that all samples reach into, of equal
+        numbers of nets in all, or fewer, until each has some of each sample."""
         if not all(x.size for x in logs):
             return None
         low, high = max(x.min() for x in logs), min(x.max() for x in logs)
         if low > high:
             return None
-        inside = min(int(((x >= low) & (x <= high)).sum()) for x in logs)
-        return cls(np.linspace(low, high, max(1, min(MOST, math.isqrt(inside))) + 1))
+        inside = [x[(x >= low) & (x <= high)] for x in logs]
+        most = min(MOST, math.isqrt(min(x.size for x in inside)))
+        for count in range(most, 1, -1):
+            bins = cls(np.quantile(np.concatenate(inside), np.linspace(0, 1, count + 1)))
+            if all(np.bincount(bins.place(x), minlength=count).min() >= FEWEST for x in inside):
+                return bins
+        return cls(np.array([low, high]))
 
     def place(self, x: np.ndarray) -> np.ndarray:
         """The number of each cost's bin, −1 outside them all."""
