@@ -9,6 +9,7 @@ independent draws from their space.
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,7 +73,10 @@ def distance(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Dis
     x, y = np.asarray(a, float), np.asarray(b, float)
     if not x.size or not y.size:
         raise ValueError("the distance of no values")
-    test = stats.ks_2samp(x, y)
+    with warnings.catch_warnings():
+        # Where rounding defeats the exact p value SciPy takes the asymptotic one, and says so.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test = stats.ks_2samp(x, y)
     halves = Interval(median(x) - median(y), None, None, min(x.size, y.size))
     if halves.n >= ENOUGH:
         rng = np.random.default_rng(0)
@@ -90,7 +94,7 @@ def matched_distance(
     costs: tuple[Sequence[float], Sequence[float]],
     level: float = 0.95,
 ) -> Distance | None:
-    """Two samples at matched cost; None where no cost is common to both.
+    """Two samples at matched cost; None where too few nets have costs in common for that.
 
     From 20 nets each on the mean's interval is Student's with the bootstrap's standard error, nets
     drawn and matched anew; below that it is Welch's on the weighted errors, which errs to caution.
@@ -112,13 +116,13 @@ def matched_distance(
     if n >= ENOUGH:
         drawn = [rng.integers(len(e), size=(RESAMPLES, len(e))) for e in errors]
         again = bins.weights([x[i] for x, i in zip(logs, drawn, strict=True)])
-        picked = [e[i] for e, i in zip(errors, drawn, strict=True)]
+        able = np.isfinite(again[0]).all(1)
+        again = [w[able] for w in again]
+        picked = [e[i[able]] for e, i in zip(errors, drawn, strict=True)]
         means = [(w * e).sum(1) for w, e in zip(again, picked, strict=True)]
-        gaps = means[0] - means[1]
-        gaps = gaps[np.isfinite(gaps)]
-        sizes = [effective(w) for w in weights]
-        df = min(sizes) - 1
-        half = intervals.quantile(level, df) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / df)
+        df = min(effective(w) for w in weights) - 1
+        error = float((means[0] - means[1]).std(ddof=1)) * math.sqrt(1 + 1 / df)
+        half = intervals.quantile(level, df) * error
         mean = Interval(gap, gap - half, gap + half, n)
         held = [_medians(e, w) for w, e in zip(again, picked, strict=True)]
         halves = _percentiles(middles, held[0] - held[1], n, level)
@@ -139,7 +143,8 @@ def _permuted(errors, logs, bins: Bins, ks: float, rng: np.random.Generator) -> 
     split = [order[:, own == side] for side in (0, 1)]
     weights = bins.weights([cost[i] for i in split])
     gaps = _ks_rows([pooled[i] for i in split], weights)
-    return float((1 + (gaps >= ks - 1e-12).sum()) / (1 + RESAMPLES))
+    able = np.isfinite(gaps)  # Some orders can't be matched.
+    return float((1 + (gaps[able] >= ks - 1e-12).sum()) / (1 + able.sum()))
 
 
 def _welch(errors, weights, gap: float, n: int, level: float) -> Interval:
@@ -184,7 +189,6 @@ def _medians(errors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _percentiles(middle: float, draws: np.ndarray, n: int, level: float) -> Interval:
-    draws = draws[np.isfinite(draws)]
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(middle, float(low), float(high), n)
 

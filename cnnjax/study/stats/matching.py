@@ -13,13 +13,13 @@ FEWEST = 3  # Nets of a sample in a bin, so that none gets all of its weight.
 
 def matched(costs: Sequence[Sequence[float]]) -> list[np.ndarray] | None:
     """A weight on each net of each sample, each sample's adding up to 1, so that the weighted
-    distributions of log cost are alike; None where no range of cost is common to all samples.
+    distributions of log cost are alike; None where too few nets have costs in common for that.
 
     The range that all samples reach into is cut into bins, and each bin gets the same weight,
     shared by its nets (Radosavovic et al. 2019, §3; their bins are of equal ratio, these hold equal
     numbers of nets, so that in small samples none gets much of the weight). Within bins the samples
     may still lie differently, so the weights are tilted exponentially until the mean log costs are
-    equal (as Hainmueller 2012, "Entropy balancing", does), where that can be.
+    equal (as Hainmueller 2012, "Entropy balancing", does).
     """
     logs = [np.log(np.asarray(c, float)) for c in costs]
     bins = Bins.common(logs)
@@ -62,13 +62,13 @@ class Bins:
         return np.where(outside, -1, np.clip(found, 0, len(self.edges) - 2))
 
     def matched(self, logs: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """`weights` of samples [nets]; None where they share no bin."""
+        """`weights` of samples [nets]; None where they can't be matched."""
         found = [w[0] for w in self.weights([x[None] for x in logs])]
         return found if all(np.isfinite(w).all() for w in found) else None
 
     def weights(self, logs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Weights of log costs [trials, nets] of each sample; NaN where a trial has no bin in
-        common."""
+        common, or its mean log costs can't be made equal."""
         masks = [self.place(x)[..., None] == np.arange(len(self.edges) - 1) for x in logs]
         counts = [m.sum(1) for m in masks]  # [trials, bins]
         shared = np.logical_and.reduce([c > 0 for c in counts])
@@ -79,7 +79,7 @@ class Bins:
         target = sum((w * x).sum(1) for w, x in zip(found, logs, strict=True)) / len(logs)
         tilted = [_tilt(x, w, target) for x, w in zip(logs, found, strict=True)]
         able = np.logical_and.reduce([ok for _, ok in tilted])[:, None]
-        return [np.where(able, t, w) for (t, _), w in zip(tilted, found, strict=True)]
+        return [np.where(able, t, np.nan) for t, _ in tilted]
 
 
 def _tilt(x: np.ndarray, w: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ def _tilt(x: np.ndarray, w: np.ndarray, target: np.ndarray) -> tuple[np.ndarray,
         v = w * np.exp(off * rate[:, None])
         return v / v.sum(1, keepdims=True)
 
-    for _ in range(60):
+    for _ in range(45):
         middle = (low + high) / 2
         above = (tilted(middle) * off).sum(1) > 0
         low, high = np.where(above, low, middle), np.where(above, middle, high)
