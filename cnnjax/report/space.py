@@ -198,9 +198,8 @@ def _how(s: Summary) -> str:
 def _matching(found: Sequence[Space], between: Sequence[Gap]) -> str:
     without = [g.space.name for g in between if g.matched is None]
     if without:
-        return (
-            f"too few nets cost as much as those of {between[0].base.name}: {words.listed(without)}"
-        )
+        base = between[0].base.name
+        return f"too few nets of {words.listed(without)} cost as much as those of {base}"
     parts = []
     for x, w in zip(found, weights(found) or [], strict=False):
         used = sum(v > 0 for v in w)

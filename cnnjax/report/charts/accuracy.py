@@ -216,6 +216,8 @@ def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
 def _labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
     """One label a place, moved apart where they would overlap."""
     once = list({(d["label"], d["macs"]): d for d in data}.values())
+    if not once:
+        return []
     places = [(math.log10(d["at"]), d["mean"]) for d in once]
     span = (domain[1] - domain[0]) or 1
     width = max(x for x, _ in places) - min(x for x, _ in places)
