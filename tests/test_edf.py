@@ -80,7 +80,7 @@ def test_distance_as_drawn_is_welchs_and_kolmogorov_smirnovs(a, b):
 def test_the_p_value_is_scipys():
     a, b = np.random.default_rng(4).normal(size=(2, 20))
     assert edf.distance(a, b).p == scipy.stats.ks_2samp(a, b).pvalue
-    assert edf.distance(a, b + 3).p < 1e-6
+    assert edf.distance(a, b + 3).p < 1e-5
 
 
 def test_two_samples_of_one_space_differ_about_5_times_in_100():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnjax import compute, nets
+from cnnjax.cli.main import main
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
 from cnnjax.study import ranges, space
@@ -217,3 +219,13 @@ def test_a_range_that_the_net_does_not_take_is_refused_before_any_draw(text, sai
     with pytest.raises(UserError) as e:
         drawn(text, 1)
     assert said in str(e.value)
+
+
+def test_the_plan_says_what_so_many_nets_could_show(tmp_path, capsys):
+    flags = ["--experiment=design_space", "--dry_run", f"--results={tmp_path}", "--count=5"]
+    spaces = "--spaces=a: width=0.5..2; b: width=0.5..2, kernel=1|3"
+    assert main([*flags, spaces], Path(__file__).parent.parent / "experiments") == 0
+    said = capsys.readouterr().out
+    assert "10 runs to train" in said
+    assert f"with 5 a space a difference is found, four times in five, from {2.0:.1f}" in said
+    assert "One seed shows no spread" not in said

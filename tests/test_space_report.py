@@ -141,3 +141,13 @@ def test_a_row_a_space_is_shown(folder):
     page = (folder.path / "dashboard.html").read_text()
     assert "<h2>Spaces</h2>" in page
     assert "How many nets do as well" in page
+
+
+def test_several_comparisons_are_corrected_for_their_number(told):
+    narrow, wide = space.spaces(told.summary)
+    (alone,) = space.gaps([narrow, wide])
+    both = space.gaps([narrow, wide, wide])
+    assert both[0] == both[1]
+    assert both[0].drawn.p == pytest.approx(2 * alone.drawn.p)
+    assert both[0].drawn.mean.low < alone.drawn.mean.low
+    assert both[0].matched.mean.high > alone.matched.mean.high
