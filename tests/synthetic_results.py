@@ -21,6 +21,15 @@ def key(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
+def nets(best, macs, count=24):
+    """(number, MACs, accuracy) of a sample: 5 points a doubling of MACs, best at the middle, and
+    as much again by chance."""
+    rng = np.random.default_rng(round(1e3 * best))
+    ratios, luck = rng.uniform(-1.5, 1.5, count), rng.normal(0, 0.03, count)
+    return [(i + 1, macs * 2**r, best + 0.05 * r + e)
+            for i, (r, e) in enumerate(zip(ratios, luck, strict=True))]  # fmt: skip
+
+
 STUDIES = {
     "filter_size": {
         "question": "What does a larger filter buy, and is it worth its compute?",
@@ -49,6 +58,13 @@ STUDIES = {
              ("3×3 dilated 3", 2.9e6, 0.62), ("5×5", 7.8e6, 0.789), ("7×7", 15.1e6, 0.795)],
         ],
     },
+    "design_space": {
+        "question": "Which design space holds better nets?",
+        "x": None,
+        "axis": "number",
+        "series": ["narrow", "wide"],
+        "points": [nets(0.70, 0.6e6), nets(0.76, 0.7e6)],
+    },
     "train": {
         "question": "How well does one net do?",
         "x": None,
@@ -66,7 +82,7 @@ def write(path, experiment="filter_size", seeds=5, quick=False, done=1.0, spoil=
     """
     study = STUDIES[experiment]
     folder = Folder(path)
-    axis = study["x"] and study["x"]["axis"]
+    axis = study.get("axis") or (study["x"] and study["x"]["axis"])
     names = study["series"] or [None]
     axes = [*(["series"] if study["series"] else []), *([axis] if axis else [])]
     folder.create({

@@ -30,6 +30,11 @@ SMALLER = {
         "--ways=scratch,probe,full,gradual",
         "--rivals=tests.tiny:small_net",
     ],
+    "design_space": [
+        "--spaces=one: kernel=1..3; mixed: kernel=1|3 per stage, width=0.5..2",
+        "--count=2",
+        "--macs=1k..10M",
+    ],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.

@@ -45,7 +45,7 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
     return [
         f"{len(predicted)} runs to train, about {about}: {_tuned(points)}{first.seeds} seeds",
-        _power(first.seeds, len(points)),
+        _power(first.seeds, len(points), _sampled(points)),
     ]
 
 
@@ -68,7 +68,17 @@ def _tuned(points: Sequence[Point]) -> str:
     return f"each at the best on validation of {many} trials: {', '.join(told)}{at}{more}; then "
 
 
-def _power(seeds: int, groups: int) -> str:
+def _sampled(points: Sequence[Point]) -> int:
+    """Nets a sample, where points are numbered, not placed along an axis."""
+    return max((dict(point.run.axes).get("number", 0) for point in points), default=0)
+
+
+def _power(seeds: int, groups: int, nets: int = 0) -> str:
+    if seeds < 2 and nets > 1:
+        return (
+            f"Nets are replicates: with {nets} a space a difference is found, four times in five, "
+            f"from {stats.detectable(nets):.1f} times their standard deviation on."
+        )
     if seeds < 2:
         return "One seed shows no spread, so no difference can be told from chance."
     least = stats.detectable(seeds, df=groups * (seeds - 1))

@@ -76,7 +76,10 @@ def compare(summary: Summary) -> list[Comparison]:
 
 def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:
     """Along a numeric axis each place less the one before; among names each less the first; then
-    the later series less the first where they meet in different nets."""
+    the later series less the first where they meet in different nets. The nets of samples are
+    not compared one with another."""
+    if summary.sampled:
+        return
     for series in summary.series:
         rows = summary.of(series)
         for a, b in itertools.pairwise(rows):

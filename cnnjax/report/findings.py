@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, input_wait, measured, transfer, words
+from cnnjax.report import goal, input_wait, measured, space, transfer, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
@@ -70,6 +70,9 @@ def _findings(r: Report) -> list[Finding]:
         return [*(Finding(*told) for told in measured.told(s)), *_notes(s)]
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
+    if s.sampled:
+        found = [Finding(*told) for told in space.told(s)]
+        return [*found, *_notes(s)]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []

@@ -86,7 +86,9 @@ def _row(
         )
     series = words.axis_value(point.axes.get(study.series)) if study.series else ""
     x = point.axes.get(study.x_axis) if study.x_axis else None
-    label = words.place(study.x_axis, x) or point.net or "the net"
+    number = None if study.x_axis else point.axes.get("number")
+    numbered = "" if number is None else f"#{words.axis_value(number)}"
+    label = words.place(study.x_axis, x) or numbered or point.net or "the net"
     runs = [r for part in parts for r in part.runs]
     done = [r for part in parts for r in part.done]
     label += " (adapted)" if any(r.adapted for r in runs) else ""

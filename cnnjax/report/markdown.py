@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import measured, transfer, tuning, words
+from cnnjax.report import measured, space, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -17,7 +17,9 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     parts += [f"> **{escape(b)}**" for b in r.banners]
     if r.progress:
         parts.append(f"> {r.progress}")
-    parts += ["## Findings", _findings(r), "## Points", _points(r)]
+    parts += ["## Findings", _findings(r)]
+    parts += ["## Spaces", _spaces(r.summary)] if r.summary.sampled else []
+    parts += ["## Points", _points(r)]
     if r.failures:
         lines = [
             f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures
@@ -46,7 +48,7 @@ def _points(r: Report) -> str:
     if s.probed:
         return _measured(s)
     head = [s.study.x_label or "net", "params", "MACs", "activations", "receptive field"]
-    more = [*transfer.columns(s), *tuning.columns(s.rows)]
+    more = [*transfer.columns(s), *tuning.columns(s.rows), *space.columns(s)]
     head += ["train", "validation", "test", *(title for title, _ in more), "seeds"]
     lines = _head(head)
     for series in s.series:
@@ -58,6 +60,11 @@ def _points(r: Report) -> str:
             cells += [cell(row)[0] for _, cell in more]
             lines.append(f"| {' | '.join(map(escape, [*cells, str(len(row.done))]))} |")
     return "\n".join(lines)
+
+
+def _spaces(s: Summary) -> str:
+    rows = [" | ".join(map(escape, cells)) for cells in space.table(s)]
+    return "\n".join([*_head(space.HEAD), *(f"| {row} |" for row in rows)])
 
 
 def _measured(s: Summary) -> str:

@@ -90,6 +90,11 @@ class Summary:
         return any(row.probed for row in self.rows)
 
     @property
+    def sampled(self) -> bool:
+        """Whether a series is a sample: its points stand along no axis, they are numbered."""
+        return self.study.x_axis is None and "number" in self.study.axes
+
+    @property
     def series(self) -> list[str]:
         """Their names in the plan's order; one empty name where the study has none."""
         return list(dict.fromkeys(row.series for row in self.rows))

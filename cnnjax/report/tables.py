@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import measured, table, transfer, tuning, words
+from cnnjax.report import measured, space, table, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 from cnnjax.study.tuning import TUNABLE
@@ -23,8 +23,10 @@ def section(r: Report) -> str:
         if row.done and row.done[0].layers:
             nets.setdefault(row.point.runs, row)
     layers = "".join(map(_layers, nets.values()))
+    cells = [[(c, c) for c in row] for row in space.table(s)] if s.sampled else []
+    spaces = f"<h2>Spaces</h2>{_table(space.HEAD, cells)}" if cells else ""
     return (
-        f'<section><h2>Every point</h2>{_table(head, rows)}'
+        f'<section>{spaces}<h2>Every point</h2>{_table(head, rows)}'
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
         f"</summary>{_table(columns, raw)}</details>{layers}</section>"
     )  # fmt: skip
@@ -42,6 +44,7 @@ def _trained(r: Report) -> tuple[list[str], list[list[tuple[str, Any]]]]:
     head += [s.study.x_label or "net", "test", "validation", "train", "gap", "seeds", "MACs"]
     head += ["params", "activations", "receptive field"]
     more = [*transfer.columns(s), *tuning.columns(s.rows), *tuning.chosen(s.study)]
+    more += space.columns(s)
     head += [*(title for title, _ in more), "learning rate", "notes"]
     cells = [cell for _, cell in more]
     return head, [_point(r, row, cells) for series in s.series for row in s.of(series)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cnnjax.report import measured, words
+from cnnjax.report import measured, space, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -19,7 +19,8 @@ def answer(r: Report, colour: bool = False, width: int = 80) -> str:
     lines += [paint(line, "warn") for b in r.banners for line in _wrap(b, width)]
     if r.progress:
         lines += [paint(r.progress, "warn")]
-    lines += ["", *(_measured if s.probed else _table)(s, paint), ""]
+    table = _measured if s.probed else _spaces if s.sampled else _table
+    lines += ["", *table(s, paint), ""]
     for finding in r.findings:
         told = f"{finding.head}: {finding.text}" if finding.head else finding.text
         lines += [paint(line, finding.tone) for line in _wrap(told, width)]
@@ -49,6 +50,10 @@ def _table(s: Summary, paint) -> list[str]:
         cells += [_seeds(row, score.n if score else 0), bar(score.mean) if score else ""]
         body.append(cells)
     return _laid(head, body, {0, 1 if s.study.series else 0, len(head) - 1}, paint)
+
+
+def _spaces(s: Summary, paint) -> list[str]:
+    return _laid(list(space.HEAD), space.table(s), {0, len(space.HEAD) - 1}, paint)
 
 
 def _measured(s: Summary, paint) -> list[str]:

@@ -10,6 +10,7 @@ from cnnjax.report.charts import (
     goal,
     inside,
     scaling,
+    space,
     speed,
     training,
     transfer,
@@ -21,6 +22,8 @@ from cnnjax.report.findings import Report
 def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
+    if s.sampled:  # Of so many nets none has a line of its own.
+        return [c for c in (space.distributions(s), accuracy.pareto(s)) if c is not None]
     found = [
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s),

@@ -46,6 +46,9 @@ def pareto(s: Summary) -> Chart | None:
         | {"at": row.macs * 10**d, "place": f"{row.label} {row.macs}"}
         for row, d in zip(rows, shift, strict=True)
     ]
+    # Of samples only the nets on the front are named, the others by their tooltips.
+    on = {id(s.rows[i]) for i in s.front}
+    named = [d for row, d in zip(rows, data, strict=True) if not s.sampled or id(row) in on]
     seeds = [
         {"series": row.series, "at": datum["at"], "mean": v}
         for row, datum in zip(rows, data, strict=True)
@@ -66,7 +69,7 @@ def pareto(s: Summary) -> Chart | None:
         layer(_on(data, domain), INTERVAL, x=x, **ends, color=look["color"]),
         layer(_on(data, domain), MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
         *_beyond(data, domain, "y", x=x, color=look["color"]),
-        layer(_labels(_on(data, domain), domain, height),
+        layer(_labels(_on(named, domain), domain, height),
               {"type": "text", "align": "left", "dx": 10},
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
@@ -213,6 +216,8 @@ def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
 def _labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
     """One label a place, moved apart where they would overlap."""
     once = list({(d["label"], d["macs"]): d for d in data}.values())
+    if not once:
+        return []
     places = [(math.log10(d["at"]), d["mean"]) for d in once]
     span = (domain[1] - domain[0]) or 1
     width = max(x for x, _ in places) - min(x for x, _ in places)
