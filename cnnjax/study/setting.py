@@ -104,15 +104,15 @@ class Setting:
             notes=(*notes, *([f"adapted: {net.adapted}"] if net.adapted else [])),
         )
 
-    def measure(self, net: Any) -> dict[str, Any]:
-        """The costs of a net on the dataset's images."""
+    def measure(self, net: Any, image_shape: Any = None) -> dict[str, Any]:
+        """The costs of a net on the dataset's images, or on those of another shape."""
         from cnnjax import compute
 
-        return compute.measure(net, self.image_shape)
+        return compute.measure(net, tuple(image_shape or self.image_shape))
 
-    def macs(self, net: Any) -> int:
+    def macs(self, net: Any, image_shape: Any = None) -> int:
         """Multiply-accumulates of one image's forward pass."""
-        return self.measure(net)["macs"]
+        return self.measure(net, image_shape)["macs"]
 
     def layers(self, net: Any) -> int:
         """Depth: the layers with weights on the way from input to output, shortcuts left out."""
