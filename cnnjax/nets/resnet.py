@@ -41,6 +41,20 @@ def cifar(
     )
 
 
+def slim(
+    blocks: int, classes: int = 10, input_shape: tuple[int, int, int] = (32, 32, 3)
+) -> Net:
+    """For 32×32 on few cores: §4.2's stages with half the channels, after a pooled stem."""
+    return Net(
+        stem=Stage(Plain(8), pool=Pool()),
+        stages=tuple(
+            Stage(Residual(f, shortcut=PadShortcut()), depth=blocks, stride=s)
+            for f, s in ((8, 1), (16, 2), (32, 2))
+        ),
+        head=Head(classes),
+    )
+
+
 def stages(block: Any, depths: tuple[int, ...]) -> tuple[Stage, ...]:
     """Table 1's conv2_x to conv5_x: `block` is conv2_x's, each later one twice as wide, at half
     the pixels."""
@@ -79,6 +93,7 @@ NETS = (
     {f"resnet{n}": partial(cifar, n, PadShortcut()) for n in CIFAR_DEPTHS}
     | {f"resnet{n}_b": partial(cifar, n, ProjectionShortcut()) for n in CIFAR_DEPTHS}
     | {f"plain{n}": partial(cifar, n, NoShortcut()) for n in CIFAR_DEPTHS}
+    | {"resnet14_slim": partial(slim, 2)}
     | {f"resnet{n}": partial(imagenet, *IMAGENET[n]) for n in IMAGENET}
     | {
         f"resnet{n}_v1": partial(imagenet, Bottleneck(64, stride_first=True), IMAGENET[n][1])
