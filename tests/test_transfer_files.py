@@ -524,7 +524,7 @@ def test_a_damaged_folder(own, tmp_path):
 def test_a_folder_imports_nothing(own, tmp_path, canary):
     text = (own[0] / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"Plain"', '"canary_of_the_tests:Plain"'))
-    refused(tmp_path, "asks for the module canary_of_the_tests: import it, if you trust it")
+    refused(tmp_path, "module 'canary_of_the_tests': import it first, if you trust it")
 
 
 def test_a_folder_with_a_net_of_another_version(own, tmp_path):

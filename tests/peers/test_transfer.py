@@ -22,9 +22,9 @@ from torchvision import models
 import cnnjax
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
+from cnnjax.nets.vary import padding
 from cnnjax.transfer.export import export
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.pretrained import load_pretrained
 from cnnjax.transfer.rules import Table
 from tests.peers import carry, torch_peer
@@ -128,7 +128,7 @@ def built(table: Table, name: str) -> tuple[Net, nn.Module, tuple[int, int, int]
     """Our net as the table's source pads, theirs, and the images' shape."""
     net = cnnjax.get(name, 10)
     if name.startswith(("mobilenet", "efficientnet")):
-        net = padded(net, table.padding)
+        net = padding(net, table.padding)
     born = "tf_" if "TensorFlow" in table.title else ""
     build = functools.partial(of_timm, born=born) if born else BUILD[table.source]
     flat = name.startswith(("alexnet", "vgg", "googlenet_tv_aux"))
