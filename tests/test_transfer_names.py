@@ -24,7 +24,6 @@ each = pytest.mark.parametrize(
     "name",
     [n if n in zoo.QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED],
 )
-EFFICIENT = [n for n in PUBLISHED if n.startswith(("mobilenet", "efficientnet"))]
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.title)
