@@ -7,8 +7,8 @@ that hold their default are left out, so that a field added later orphans no old
 import ast
 import dataclasses
 import hashlib
-import importlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, dataclass_transform
 
@@ -69,10 +69,11 @@ def to_json(v: Any, defaults: bool = True) -> Any:
 
 
 def from_json(data: Any) -> Any:
-    """The value that `to_json` wrote; lists become tuples.
+    """The value that `to_json` wrote; lists become tuples. Nothing is imported for it.
 
     Raises:
-      UserError: a type or a field that this version does not know, named.
+      UserError: a type of a module that has not been imported, or a type or field that this
+        version does not know, named.
     """
     if isinstance(data, Mapping):
         cls = _resolve(str(data.get("type")))
@@ -127,12 +128,12 @@ def _is_default(field: dataclasses.Field, v: Any) -> bool:
 
 
 def _resolve(name: str) -> type:
-    if name not in _types and ":" in name:
-        module = name.partition(":")[0]
-        try:
-            importlib.import_module(module)  # Registers what it defines.
-        except ImportError as e:
-            raise UserError(f"the type {name!r} needs the module {module!r}: {e}") from None
+    module, colon, _ = name.partition(":")
+    if name not in _types and colon and module not in sys.modules:
+        # To import it would run whatever code the data ask for.
+        raise UserError(
+            f"the type {name!r} is of the module {module!r}: import it first, if you trust it"
+        )
     if name not in _types:
         raise unknown("type", name, _types)
     return _types[name]

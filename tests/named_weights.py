@@ -8,11 +8,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnnjax import nets
 from cnnjax.nets.net import Net
+from cnnjax.nets.vary import padding
 from cnnjax.transfer import layout
 from cnnjax.transfer.choose import named
 from cnnjax.transfer.export import renamed
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.rules import Table
 from cnnjax.transfer.slots import place, slots
 from cnnjax.transfer.weights import Weights
@@ -33,7 +33,7 @@ def tables_of(name: str) -> list[Table]:
 
 def as_there(net: Net, table: Table) -> Net:
     """The net as the table's source pads."""
-    return padded(net, table.padding) if table.padding and net != padded(net, "symmetric") else net
+    return padding(net, table.padding) if table.padding else net
 
 
 def small(name: str, classes: int = 10, shape: Shape = SMALL, **axes: Any) -> Net:

@@ -23,6 +23,7 @@ from cnnjax.study.worker import Worker
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
+from tests.named_weights import drawn
 from tests.tiny import FLAGS, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -226,6 +227,32 @@ def test_a_mistake_is_answered_before_anything_is_trained(home, tmp_path, capsys
     assert message in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("experiment", ["train", "transfer"])
+def test_weights_of_a_net_that_pads_otherwise_need_the_flag_that_the_error_names(
+    experiment, tmp_path
+):
+    """torchvision's MobileNetV2 pads on both sides alike, ours as TensorFlow does."""
+    from cnnjax.study.experiment import load, points
+
+    shape, name, path = (32, 32, 3), "mobilenet_v2_035", tmp_path / "w.safetensors"
+    net = cnnjax.get(name, 3, shape, padding="symmetric")
+    cnnjax.export(net, drawn(net, shape), path, "torchvision", shape)
+    data = write_dataset(tmp_path / "coloured.npz", side=32, channels=3)
+    argv = [f"--dataset={data}", f"--net={name}", f"--pretrained={path}", "--batch_size=16"]
+    argv += ["--sizes=16", "--ways=full"] if experiment == "transfer" else []
+    with pytest.raises(UserError, match=r"holds torchvision's MobileNetV2: .*--padding=symmetric"):
+        points(load(experiment, EXPERIMENTS, argv))
+    (point,) = points(load(experiment, EXPERIMENTS, [*argv, "--padding=symmetric"]))
+    assert point.run.net == net
+    assert "convolutions padded by --padding=symmetric" in point.run.notes
+    (same,) = points(load("train", EXPERIMENTS, [f"--dataset={data}", f"--net={name}"]))
+    assert same.run.net == cnnjax.get(name, 3, shape)
+    assert not any("padded" in note for note in same.run.notes)
+    with pytest.raises(UserError, match="padding: Residual of this net is always padded on both"):
+        points(load("train", EXPERIMENTS, [f"--dataset={data}", "--net=resnet20",
+                                           "--padding=same"]))  # fmt: skip
 
 
 def test_weights_of_another_net_are_refused_before_anything_is_trained(home, tmp_path, capsys):

@@ -4,15 +4,20 @@ import hashlib
 import importlib
 import json
 import pickle
+import subprocess
 import sys
 import tracemalloc
 import zipfile
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax import values
+from cnnjax import nets, values
 from cnnjax.errors import UserError
+from cnnjax.train.model import Model, save_model
+from cnnjax.transfer import h5file, shards
 from cnnjax.transfer.read import digest, read
 from tests import weight_files as files
 from tests.weight_files import Call, Name, Tensor, tensor
@@ -308,8 +313,6 @@ def test_compressed_and_doubled_entries_are_refused(tmp_path):
 def test_other_zips_are_told_apart(tmp_path):
     np.savez(tmp_path / "x.npz", x=BIAS)
     refused(tmp_path / "x.npz", "a zip without one data.pkl")
-    path = files.write_zip(tmp_path / "x.keras", {"config.json": b"{}", "model.weights.h5": b""})
-    refused(path, "Keras archive", "model.save_weights")
 
 
 # Safetensors.
@@ -485,6 +488,158 @@ def test_keras_files_that_lack_something(tmp_path, h5py):
     refused(path, "holds no tensors")
 
 
+# Keras' archives.
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Writes the entries of a `.keras`, `changed` as given, None for none."""
+    pytest.importorskip("h5py", reason="install the extra `transfer`")
+    h5 = files.write_keras(tmp_path / "h5", {"conv": [KERNEL, BIAS]}).read_bytes()
+
+    def write(how=zipfile.ZIP_STORED, **changed):
+        made = files.keras_entries(h5) | {k.replace("_", "."): v for k, v in changed.items()}
+        made = {name: data for name, data in made.items() if data is not None}
+        return files.write_zip(tmp_path / "x.keras", made, how)
+
+    return write
+
+
+def test_of_an_archive_of_keras_only_the_weights_are_read(archive, tmp_path, monkeypatch):
+    path = archive(config_json=b"no JSON", metadata_json=b"\0" * 9)
+    found, alone = read(path), read(tmp_path / "h5")
+    same(found.tensors, alone.tensors)
+    assert (found.framework, found.about) == (alone.framework, alone.about)
+    assert digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    before = sorted(tmp_path.rglob("*"))
+    made = {"../out": b"x", "/tmp/out": b"x", "model.weights.h5": (tmp_path / "h5").read_bytes()}
+    same(read(files.write_zip(tmp_path / "x.keras", made)).tensors, alone.tensors)
+    assert sorted(tmp_path.rglob("*")) == before  # Nothing is unpacked.
+
+
+def test_a_broken_archive_of_keras_is_refused(archive, tmp_path):
+    again = "x.keras is damaged or not Keras' ("
+    refused(archive(model_weights_h5=None), again + "0 times model.weights.h5)")
+    refused(archive(model_weights_h5=b""), "x.keras is damaged or not Keras'", "save it again")
+    refused(archive(model_weights_h5=bytes(10**7), how=zipfile.ZIP_DEFLATED), again + "compressed")
+    whole = archive().read_bytes()
+    with pytest.warns(UserWarning, match="Duplicate"):
+        twice = [("model.weights.h5", b"a"), ("model.weights.h5", b"b")]
+        refused(files.write_zip(tmp_path / "x.keras", twice), again + "2 times model.weights.h5)")
+    path = tmp_path / "x.keras"
+    for cut in (0.1, 0.5, 0.99):
+        path.write_bytes(whole[: int(len(whole) * cut)])
+        refused(path, again)
+    at = whole.index(h5file.SIGNATURE) + 100
+    path.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
+    refused(path, again + "Bad CRC-32")
+    directory = whole.rindex(b"PK\1\2")  # Of the last entry, the weights: a size beyond the file.
+    larger = (10**9).to_bytes(4, "little") * 2
+    path.write_bytes(whole[: directory + 20] + larger + whole[directory + 28 :])
+    refused(path, again + "compressed, or larger than the file")
+
+
+# Safetensors in several files.
+
+SHARDS = {
+    "model-00001-of-00002.safetensors": {"a.weight": ("F32", KERNEL), "a.bias": ("F32", BIAS)},
+    "model-00002-of-00002.safetensors": {"b.bias": ("F32", BIAS + 1)},
+}
+ONE, TWO = SHARDS
+INDEX = "model.safetensors.index.json"
+
+
+def held(**changed):
+    """The index's map, with `b.bias` elsewhere or a tensor added."""
+    usual = {name: shard for shard, tensors in SHARDS.items() for name in tensors}
+    return {"weight_map": usual | {k.replace("_", "."): v for k, v in changed.items()}}
+
+
+@pytest.fixture
+def sharded(tmp_path, safetensors):
+    return lambda index=None, shards=SHARDS: files.write_sharded(tmp_path / "w", shards, index)
+
+
+def test_several_files_are_read_as_one(sharded, tmp_path):
+    folder = sharded()
+    expected = {"a.bias": BIAS, "a.weight": KERNEL, "b.bias": BIAS + 1}
+    for path in (folder, folder / INDEX):
+        found = read(path)
+        same(dict(sorted(found.tensors.items())), expected)
+        assert (found.framework, found.where) == ("torch", str(path))
+    of = digest(folder)
+    assert of == digest(folder / INDEX) == digest(folder.rename(tmp_path / "moved"))
+    files.write_safetensors(tmp_path / "moved" / TWO, {"b.bias": ("F32", BIAS)})
+    assert digest(tmp_path / "moved") != of
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../w.safetensors", "/etc/w.safetensors", "sub/w.safetensors", "..\\w.safetensors",
+     "c:w.safetensors", ".safetensors", "w.bin", "", "a\n.safetensors", "a\0.safetensors", 3, None,
+     ["w.safetensors"]],
+)  # fmt: skip
+def test_an_index_names_only_files_beside_it(sharded, tmp_path, name):
+    files.write_safetensors(tmp_path / "w.safetensors", {"b.bias": ("F32", BIAS)})
+    folder = sharded(held(b_bias=name))
+    text = f"{folder / INDEX} is damaged or no index of safetensors ("
+    refused(folder, text, "is no file of safetensors beside it")
+    with pytest.raises(UserError, match="beside it"):
+        digest(folder)
+
+
+def test_links_do_not_lead_out_of_the_folder(sharded, tmp_path):
+    folder = sharded()
+    (folder / TWO).rename(tmp_path / "out.safetensors")
+    (folder / TWO).symlink_to(tmp_path / "out.safetensors")
+    refused(folder, f"{TWO} leads out of its folder to {tmp_path / 'out.safetensors'}: put the")
+    with pytest.raises(UserError, match="leads out of its folder"):
+        digest(folder)
+    (folder / TWO).unlink()
+    (folder / "inside").write_bytes((tmp_path / "out.safetensors").read_bytes())
+    (folder / TWO).symlink_to(folder / "inside")
+    assert len(read(folder).tensors) == 3
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ("", "is damaged or no index of safetensors (Expecting value"),
+        ("[]", "is damaged or no index of safetensors ("),
+        ("{}", "is damaged or no index of safetensors ('weight_map')"),
+        ('{"weight_map": []}', "no weight_map"),
+        ('{"weight_map": {}}', "no weight_map"),
+        ("[" * 100_000, "is damaged or no index of safetensors ("),
+        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' comes twice"),
+        (held(c=TWO), f"c is not in {TWO}: download it again"),
+        (held(b_bias="model-00003.safetensors"), "lacks model-00003.safetensors, which its index"),
+        (
+            {"weight_map": {"a.weight": ONE, "b.bias": TWO}},
+            f"a.bias in {ONE} is not in the index",
+        ),
+    ],
+)
+def test_every_tensor_is_in_one_file_the_one_that_the_index_names(sharded, index, said):
+    refused(sharded(index), INDEX if "lacks" not in said else "", said)
+
+
+def test_a_tensor_in_two_files_is_refused(sharded):
+    doubled = SHARDS | {TWO: SHARDS[TWO] | {"a.bias": ("F32", BIAS)}}
+    refused(sharded(held(), doubled), f"a.bias is in two files, one of them {TWO}")
+
+
+def test_a_damaged_file_of_several_is_named(sharded):
+    folder = sharded()
+    (folder / TWO).write_bytes(b"\xff" * 9)
+    refused(folder, f"{TWO} is damaged or no safetensors")
+
+
+def test_an_index_is_not_read_without_end(sharded, monkeypatch):
+    folder = sharded()
+    monkeypatch.setattr(shards, "_SIZE", 100)
+    refused(folder, "more than 100 bytes")
+
+
 # The project's own.
 
 
@@ -524,7 +679,19 @@ def test_a_damaged_folder(own, tmp_path):
 def test_a_folder_imports_nothing(own, tmp_path, canary):
     text = (own[0] / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"Plain"', '"canary_of_the_tests:Plain"'))
-    refused(tmp_path, "asks for the module canary_of_the_tests: import it, if you trust it")
+    refused(tmp_path, "module 'canary_of_the_tests': import it first, if you trust it")
+
+
+def test_a_saved_net_is_read_where_nothing_has_built_one(tmp_path):
+    """In a process of its own: the types of the zoo's blocks are known all the same."""
+    net = nets.get("mobilenet_v2", 3, (32, 32, 3), width=0.1, depth=1)
+    variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    save_model(
+        tmp_path, Model(net, dict(variables), (32, 32, 3), (0.5,) * 3, (1.0,) * 3, tuple("abc"))
+    )
+    code = f"import cnnjax; print(cnnjax.load({str(tmp_path)!r}).net.stages[0].block.features)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == [str(net.stages[0].block.features)], done.stderr
 
 
 def test_a_folder_with_a_net_of_another_version(own, tmp_path):

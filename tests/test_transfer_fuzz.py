@@ -5,12 +5,14 @@ the seed and leaves the file; `CNNJAX_FUZZ_SEED=N` tries that seed alone.
 """
 
 import importlib.util
+import io
 import os
 import pickle
 import random
 import shutil
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,10 @@ COUNT = int(os.environ.get("CNNJAX_FUZZ", "1000"))
 SEED = os.environ.get("CNNJAX_FUZZ_SEED")
 SLOWEST = 20  # Seconds for a file of a few kilobytes, on the busiest machine.
 # Of 100 files; a folder of the project's own takes a trace of its net each.
-SHARES = {"zip": 40, "pickles": 22, "safetensors": 12, "keras": 12, "keras 2": 12, "own": 2}
-NEEDS = {"safetensors": "safetensors", "keras": "h5py", "keras 2": "h5py"}
+SHARES = {"zip": 34, "pickles": 20, "safetensors": 10, "sharded": 6, "keras": 10, "keras 2": 10}
+SHARES |= {"keras archive": 8, "own": 2}
+NEEDS = {"safetensors": "safetensors", "sharded": "safetensors"}
+NEEDS |= dict.fromkeys(("keras", "keras 2", "keras archive"), "h5py")
 
 _rng = np.random.default_rng(0)
 KERNEL = _rng.normal(size=(4, 3, 2, 2)).astype(np.float32)
@@ -151,10 +155,10 @@ def mutate_pickles(whole: bytes, rng: random.Random, path: Path) -> None:
 
 
 def mutate_folder(_: bytes, rng: random.Random, path: Path) -> None:
-    """One of its files."""
+    """One of its files, half of the time that which tells of the others."""
     chosen = rng.choice(sorted(x for x in path.rglob("*") if x.is_file()))
     if rng.random() < 0.5:
-        chosen = path / "model.json"
+        (chosen,) = path.glob("model*.json")
     chosen.write_bytes(mutated(chosen.read_bytes(), rng))
 
 
@@ -164,13 +168,36 @@ def mutate_bytes(whole: bytes, rng: random.Random, path: Path) -> None:
     path.write_bytes(mutated(whole[:head], rng) + whole[head:])
 
 
-MUTATE = {"zip": mutate_zip, "pickles": mutate_pickles, "own": mutate_folder}
+def mutate_archive(whole: bytes, rng: random.Random, path: Path) -> None:
+    """Half of the time the weights in it, with sums that are right again."""
+    if rng.random() < 0.5:
+        path.write_bytes(mutated(whole, rng))
+        return
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        made = {name: archive.read(name) for name in archive.namelist()}
+    head = rng.choice([100, 600, 10_000])
+    h5 = made["model.weights.h5"]
+    made["model.weights.h5"] = mutated(h5[:head], rng) + h5[head:]
+    files.write_zip(path, made, rng.choice([0, 0, 0, 8]))
+
+
+def write_archive(path: Path) -> Path:
+    h5 = files.write_keras(path.with_name("h5"), {"a": [KERNEL, BIAS], "b": [BIAS]}).read_bytes()
+    return files.write_zip(path, files.keras_entries(h5))
+
+
+MUTATE = {"zip": mutate_zip, "pickles": mutate_pickles, "keras archive": mutate_archive}
+MUTATE |= {"sharded": mutate_folder, "own": mutate_folder}
 WRITE = {
     "zip": lambda path: files.write_pth(path, STATE),
     "pickles": lambda path: files.write_old_pth(path, STATE),
     "safetensors": lambda path: files.write_safetensors(
         path, {"a": ("F32", KERNEL), "b": ("BF16", BIAS.view(np.uint16))}, {"format": "pt"}
     ),
+    "sharded": lambda path: files.write_sharded(
+        path, {f"model-{i}.safetensors": {f"w{i}": ("F32", KERNEL)} for i in (1, 2, 3)}
+    ),
+    "keras archive": write_archive,
     "keras": lambda path: files.write_keras(path, {"a": [KERNEL, BIAS], "b": [BIAS]}),
     "keras 2": lambda path: files.write_old_keras(
         path, {"a": {"a/kernel:0": KERNEL, "a/bias:0": BIAS}, "b": {"b/beta:0": BIAS}}

@@ -1,5 +1,6 @@
 """Weights by their name on the hub, out of a small cache in the hub's own layout; no network."""
 
+import hashlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ errors = pytest.importorskip("huggingface_hub.errors")
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHT = np.arange(4, dtype=np.float32)
+FILES_INDEX = "model.safetensors.index.json"
 CONFIG = {"architecture": "tiny", "pretrained_cfg": {"input_size": [3, 32, 32]}}
 
 
@@ -61,11 +63,12 @@ def weights(cache, value=WEIGHT):
 def place(cache, file, data, name="owner/name", ref="main", commit=COMMIT):
     """As the hub keeps it: the content as a blob, a link to it in the commit's folder."""
     root = cache / f"models--{name.replace('/', '--')}"
-    blob = root / "blobs" / f"{len(data):064x}"
+    blob = root / "blobs" / hashlib.sha256(data).hexdigest()
     link = root / "snapshots" / commit / file
     for folder in (blob.parent, link.parent, (root / "refs" / ref).parent):
         folder.mkdir(parents=True, exist_ok=True)
     blob.write_bytes(data)
+    link.unlink(missing_ok=True)
     link.symlink_to(os.path.relpath(blob, link.parent))
     (root / "refs" / ref).write_text(commit)
     return link
@@ -99,10 +102,75 @@ def test_the_safest_file_is_read(cache):
     assert list(read("hf:owner/name").tensors) == ["s"]
 
 
-def test_keras_weights(cache):
+def shard_cache(cache, leave=()):
+    """A repository in two files, without those that are to be left out."""
+    pytest.importorskip("safetensors", reason="install the extra `transfer`")
+    made = {"m-1.safetensors": {"a": ("F32", WEIGHT)}, "m-2.safetensors": {"b": ("F32", WEIGHT)}}
+    folder = files.write_sharded(cache.parent / "sharded", made)
+    data = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    for file in data.keys() - set(leave):
+        place(cache, file, data[file])
+    return data
+
+
+def test_weights_in_several_files(cache):
+    shard_cache(cache)
+    found = read("hf:owner/name")
+    assert (sorted(found.tensors), found.where) == (["a", "b"], "hf:owner/name")
+    assert digest("hf:owner/name") == digest(cache.parent / "sharded")
+    snapshot = cache / "models--owner--name" / "snapshots" / COMMIT
+    assert sorted(read(snapshot).tensors) == ["a", "b"]  # By its path.
+
+
+def test_a_shard_does_not_lead_out_of_the_cache(cache):
+    shard_cache(cache)
+    link = cache / "models--owner--name" / "snapshots" / COMMIT / "m-2.safetensors"
+    link.unlink()
+    link.symlink_to(cache.parent / "sharded" / "m-2.safetensors")
+    refused("hf:owner/name", "leads out of the cache", "remove that link")
+
+
+def test_a_part_of_several_files_is_not_in_the_cache(cache):
+    shard_cache(cache, leave=["m-2.safetensors"])
+    refused("hf:owner/name", "not in the cache", "HF_HUB_OFFLINE is set")
+
+
+def test_several_files_are_downloaded_once_and_a_part_goes_on(cache, online, monkeypatch):
+    data = shard_cache(cache, leave=["m-2.safetensors", "m-1.safetensors", FILES_INDEX])
+    asked = online(cache, [*data, "pytorch_model.bin", "config.json"])
+
+    def download(name, file, *, revision=None, cache_dir=None):
+        asked.append(file)
+        return str(place(Path(cache_dir), file, data.get(file, b"{}")))
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    for _ in range(2):
+        assert sorted(read("hf:owner/name").tensors) == ["a", "b"]
+    assert asked == [FILES_INDEX, "config.json", "m-1.safetensors", "m-2.safetensors"]
+    link = cache / "models--owner--name" / "snapshots" / COMMIT / "m-2.safetensors"
+    link.unlink()
+    assert sorted(read("hf:owner/name").tensors) == ["a", "b"]
+    assert "m-2.safetensors" in asked[4:]
+
+
+def test_a_repository_that_lacks_a_shard(cache, online, monkeypatch):
+    data = shard_cache(cache, leave=["m-2.safetensors", "m-1.safetensors", FILES_INDEX])
+    online(cache, [FILES_INDEX, "m-1.safetensors"])
+    monkeypatch.setattr(
+        hub, "hf_hub_download",
+        lambda name, file, *, revision=None, cache_dir=None: str(place(cache, file, data[file])),
+    )  # fmt: skip
+    refused("hf:owner/name", f"hf:owner/name lacks m-2.safetensors, which its {FILES_INDEX} names")
+
+
+@pytest.mark.parametrize("ending", ["weights.h5", "keras"])
+def test_keras_weights(cache, ending):
     pytest.importorskip("h5py", reason="install the extra `transfer`")
     path = files.write_keras(cache.parent / "k", {"a": [WEIGHT]})
-    place(cache, "net.weights.h5", path.read_bytes())
+    data = path.read_bytes()
+    if ending == "keras":
+        data = files.write_zip(cache.parent / "z", files.keras_entries(data)).read_bytes()
+    place(cache, f"net.{ending}", data)
     assert read("hf:owner/name").framework == "keras"
 
 

@@ -16,12 +16,12 @@ from cnnjax import nets
 from cnnjax.errors import UserError
 from cnnjax.nets.blocks import Plain
 from cnnjax.nets.net import Head, Net, Stage
+from cnnjax.nets.vary import padding
 from cnnjax.train.model import Model, save_model
 from cnnjax.transfer import adapt, fold
 from cnnjax.transfer.export import export, renamed
 from cnnjax.transfer.merge import merge
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from cnnjax.transfer.pretrained import load_pretrained, pretrained
 from cnnjax.transfer.weights import Weights
@@ -409,26 +409,29 @@ def test_a_net_that_none_here_equals_is_refused_by_name():
 
 def test_padding_is_refused_and_the_error_says_how_to_have_it():
     net = small("mobilenet_v2")
-    there = padded(net, "symmetric")
+    there = padding(net, "symmetric")
     weights = torchs(there, drawn(there))
     with pytest.raises(UserError) as e:
         merge(net, weights, SMALL)
     assert str(e.value) == (
         "w.pth holds torchvision's MobileNetV2: it pads its strided layers on both sides alike, "
-        'unlike the net\'s stem/block1/conv: use cnnjax.transfer.padding.padded(net, "symmetric")'
+        'unlike the net\'s stem/block1/conv: give the net padding="symmetric" (--padding=symmetric)'
     )
     assert merge(there, weights, SMALL).notes == ()
 
 
 def test_where_a_file_does_not_tell_how_it_pads_the_net_does_and_a_note_says_so():
     net = small("efficientnet_b0")
-    for how, epsilon in (("same", 1e-3), ("symmetric", 1e-5)):
-        net = padded(net, how)
+    for how, other, epsilon in (("same", "symmetric", 1e-3), ("symmetric", "same", 1e-5)):
+        net = padding(net, how)
         weights = torchs(net, drawn(net, MIDDLE), MIDDLE, "timm")
         found = merge(net, weights, MIDDLE)
         assert found.fit.table.epsilon == epsilon
         assert found.notes[0].startswith(
-            "the file does not tell how its net pads: as this one, timm's"
+            "the file does not tell how its net pads; read as one that pads as this one, timm's"
+        )
+        assert found.notes[0].endswith(
+            f'if it pads otherwise give the net padding="{other}" (--padding={other})'
         )
 
 
@@ -440,6 +443,21 @@ def test_a_repository_tells_how_its_weights_pad():
     said = {"config": {"architecture": "efficientnet_b0"}}
     with pytest.raises(UserError, match="w.pth holds timm's EfficientNet: it pads"):
         merge(net, dataclasses.replace(weights, about=said), MIDDLE)
+
+
+@pytest.mark.parametrize("revision", ["", "@v1.0"])
+def test_a_repository_of_timms_tells_so_by_its_name(revision):
+    net = small("efficientnet_b0")
+    weights = torchs(net, drawn(net, MIDDLE), MIDDLE, "timm")
+
+    def at(where: str) -> Weights:
+        return dataclasses.replace(weights, where=f"{where}{revision}")
+
+    assert merge(net, at("hf:timm/tf_efficientnet_b0.in1k"), MIDDLE).notes == ()
+    with pytest.raises(UserError, match=r"holds timm's EfficientNet: .*--padding=symmetric"):
+        merge(net, at("hf:timm/efficientnet_b0.ra_in1k"), MIDDLE)
+    for unsaid in ("hf:me/efficientnet_b0.ra_in1k", "timm/efficientnet_b0.ra_in1k"):
+        assert "does not tell" in merge(net, at(unsaid), MIDDLE).notes[0]
 
 
 def test_keras_files_that_name_no_layers_are_told():
@@ -473,7 +491,7 @@ def test_how_images_are_prepared_comes_from_the_table_the_net_and_the_repository
     [("efficientnet_b3", 320, 300), ("efficientnet_b0", 256, 224), ("convnext_tiny", 236, 224)],
 )
 def test_sizes_are_those_of_the_source(name, resize, crop):
-    net = padded(nets.get(name, 3), "symmetric") if "eff" in name else nets.get(name, 3)
+    net = padding(nets.get(name, 3), "symmetric") if "eff" in name else nets.get(name, 3)
     shape = nets.native_shape(name)
     found = pretrained(net, torchs(net, drawn(net, shape), shape)).preprocess
     assert (found.resize, found.crop) == (resize, crop)
@@ -611,7 +629,7 @@ def test_a_repositorys_class_names_are_those_of_the_net_that_has_as_many():
         (
             "mobilenet_v2",
             "timm",
-            "timm's MobileNetV2 is another net: .*padded.net, .symmetric.*",
+            "timm's MobileNetV2 is another net: .*padding=.symmetric. .--padding=symmetric.*",
         ),
     ],
 )

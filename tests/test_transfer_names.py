@@ -7,13 +7,12 @@ import pytest
 from hypothesis import strategies as st
 
 from cnnjax import nets
-from cnnjax.errors import UserError
+from cnnjax.nets.vary import padding
 from cnnjax.transfer import layout
 from cnnjax.transfer.choose import named
 from cnnjax.transfer.facts import differs
 from cnnjax.transfer.merge import merge
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.rules import Number, Row, Table, bases
 from cnnjax.transfer.slots import Slot, slots
 from cnnjax.transfer.source_images import name_of
@@ -25,7 +24,6 @@ each = pytest.mark.parametrize(
     "name",
     [n if n in zoo.QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED],
 )
-EFFICIENT = [n for n in PUBLISHED if n.startswith(("mobilenet", "efficientnet"))]
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.title)
@@ -149,22 +147,8 @@ def test_a_net_is_known_by_its_value(name):
     shape = nets.native_shape(name)
     assert name_of(net) == name
     assert name_of(nets.get(name, 7, shape)) == name
-    assert name_of(padded(net, "symmetric")) == name
+    assert name_of(padding(net, "symmetric")) == name
     assert name_of(nets.get(name, 7, shape, activation="elu")) == ""
-
-
-@pytest.mark.parametrize("name", EFFICIENT)
-def test_padding_is_changed_and_changed_back(name):
-    net = zoo.native(name)
-    other = padded(net, "symmetric")
-    assert other != net
-    assert padded(other, "symmetric") == other
-    assert padded(other, "same") == padded(net, "same") == net
-
-
-def test_an_unknown_padding_is_named():
-    with pytest.raises(UserError, match="unknown padding 'symetric': did you mean 'symmetric'"):
-        padded(zoo.native("mobilenet_v2"), "symetric")
 
 
 # The little language of names.

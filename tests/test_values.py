@@ -1,4 +1,6 @@
 import dataclasses
+import importlib
+import sys
 
 import pytest
 
@@ -23,6 +25,7 @@ def test_a_net_survives_json(name):
 
 def test_the_key_is_stable_between_processes_and_versions():
     assert values.key(nets.get("resnet20")) == "b681d451d14c5632"
+    assert values.key(nets.get("mobilenet_v2")) == "62c0ca2770f5ba12"
     assert values.key(Recipe()) == values.key(Recipe(epochs=10, optimizer=SGD(momentum=0.9)))
     assert values.key(Recipe(epochs=11)) != values.key(Recipe())
 
@@ -42,8 +45,24 @@ def test_unknown_types_and_fields_are_named():
         values.from_json({"type": "Plane", "features": 1})
     with pytest.raises(UserError, match="unknown field of Plain 'kernl': did you mean 'kernel'"):
         values.from_json({"type": "Plain", "features": 1, "kernl": 3})
-    with pytest.raises(UserError, match="needs the module 'no_such_module'"):
-        values.from_json({"type": "no_such_module:Block"})
+
+
+def test_reading_a_value_imports_nothing(tmp_path, monkeypatch):
+    """What a stranger's file names is not run; a type whose module the user imported is known."""
+    name = "module_that_no_one_imported"
+    (tmp_path / f"{name}.py").write_text(
+        "from cnnjax.values import value\n@value\nclass Own:\n    size: int = 3\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for where in (name, "antigravity", "no.such_module"):
+        with pytest.raises(UserError, match=f"of the module '{where}': import it first, if you"):
+            values.from_json({"type": f"{where}:Own", "size": 4})
+        assert where not in sys.modules
+    own = importlib.import_module(name)
+    assert values.from_json({"type": f"{name}:Own", "size": 4}) == own.Own(4)
+    with pytest.raises(UserError, match=f"unknown type '{name}:Owl': did you mean '{name}:Own'"):
+        values.from_json({"type": f"{name}:Owl"})
+    del sys.modules[name]
 
 
 def test_values_are_read_from_text():

@@ -22,6 +22,7 @@ from cnnjax.errors import UserError
 from cnnjax.nets import vary
 from cnnjax.nets.auxiliary import COLLECTION, sowed
 from cnnjax.nets.net import Net
+from cnnjax.transfer.slots import slots
 from tests import zoo
 
 SMALL = (32, 32, 3)
@@ -117,6 +118,7 @@ REFUSALS = (
     r"(stem|neck|head|stage\d+)\S*: ",
     r"\w+: this net has nothing that the axis \w+ could change",
     r"output_stride: the strides multiply to",
+    r"padding: \w+ of this net is always padded on both sides alike",
 )
 
 
@@ -154,6 +156,61 @@ def loss(net: Net, params: dict, variables: dict, images: jax.Array) -> jax.Arra
     )
     every = [logits, *(head.logits for head in sowed(changed))]
     return sum(jnp.mean(jax.nn.logsumexp(y, axis=-1) - y[:, 0]) for y in every)
+
+
+def pads(net: Net, shape: tuple[int, int, int]) -> dict[str, tuple]:
+    """By layer, how its strided convolutions are padded, and what TensorFlow would do."""
+    found = {}
+    for slot in slots(net, shape):
+        if slot.stride > 1 and slot.shapes["kernel"][0] > 1:
+            reach = slot.dilation * (slot.shapes["kernel"][0] - 1)
+            totals = [
+                max(0, (-(-n // slot.stride) - 1) * slot.stride + reach + 1 - n) for n in slot.size
+            ]
+            found[slot.path] = (slot.pads, tuple((n // 2, n - n // 2) for n in totals))
+    return found
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_padding_set_twice_is_set_once_and_symmetric_changes_no_symmetric_net(name):
+    net = zoo.native(name)
+    symmetric = vary.padding(net, "symmetric")
+    assert vary.padding(symmetric, "symmetric") == symmetric
+    try:
+        same = vary.padding(net, "same")
+    except UserError as e:
+        assert re.match(REFUSALS[-1], str(e))
+        assert symmetric == net
+    else:
+        assert vary.padding(same, "same") == same == vary.padding(symmetric, "same")
+        assert vary.padding(same, "symmetric") == symmetric
+        assert net in (same, symmetric)
+        assert (net == same) == (name.startswith(("mobilenet", "efficientnet")))
+
+
+@pytest.mark.parametrize("name", zoo.REPRESENTATIVES.values())
+def test_padding_reaches_every_strided_convolution_or_is_refused(name):
+    """On even maps, as those of 64 pixels are; half of a net padded otherwise would be neither."""
+    shape = (64, 64, nets.native_shape(name)[2])
+    net = nets.get(name, 7, shape)
+    assert all(low == high for given, _ in pads(vary.padding(net, "symmetric"), shape).values()
+               for low, high in given)  # fmt: skip
+    try:
+        same = vary.padding(net, "same")
+    except UserError:
+        return
+    assert all(given == wanted for given, wanted in pads(same, shape).values())
+
+
+def test_padding_by_stage_and_what_is_no_padding():
+    net = zoo.native("mobilenet_v1_025")
+    half = vary.padding(net, ("same", "same", "symmetric", "symmetric", "symmetric"))
+    assert half.stages[:2] == net.stages[:2]
+    assert half.stages[2:] == vary.padding(net, "symmetric").stages[2:]
+    with pytest.raises(UserError, match="unknown padding 'symetric': did you mean 'symmetric'"):
+        nets.get("mobilenet_v2", padding="symetric")
+    with pytest.raises(UserError, match="padding: Residual of this net is always padded on both"):
+        nets.get("resnet18", padding="same")
 
 
 # Concrete runs.

@@ -153,6 +153,24 @@ def write_safetensors(path: Path, tensors: dict[str, tuple], metadata: Any = Non
     return path
 
 
+def write_sharded(folder: Path, shards: dict[str, dict[str, tuple]], index: Any = None) -> Path:
+    """`shards`: what `write_safetensors` takes, by the files' names; the index beside them, or
+    another one in its place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensors in shards.items():
+        write_safetensors(folder / name, tensors)
+    held = {tensor: name for name, tensors in shards.items() for tensor in tensors}
+    index = {"metadata": {"total_size": 1}, "weight_map": held} if index is None else index
+    text = index if isinstance(index, str) else json.dumps(index)
+    (folder / "model.safetensors.index.json").write_text(text)
+    return folder
+
+
+def keras_entries(h5: bytes) -> dict[str, bytes]:
+    """The entries of Keras 3's `.keras`, in its order."""
+    return {"metadata.json": b"{}", "config.json": b'{"module": "os"}', "model.weights.h5": h5}
+
+
 def write_keras(path: Path, layers: dict[str, list[np.ndarray]]) -> Path:
     """As Keras 3's `save_weights`: tensors numbered in groups by kind; the maker's names beside."""
     import h5py

@@ -62,6 +62,7 @@ SETTINGS = {
     "shortcut": st.sampled_from(["pad", "projection", "identity", "none"]),
     "groups": st.integers(1, 5),
     "connectivity": st.sampled_from(["conv", "local", "full"]),
+    "padding": st.sampled_from(["same", "symmetric"]),
     "output_stride": st.sampled_from([1, 2, 4, 8]),
 }
 

@@ -33,7 +33,8 @@ def get(
 
     `name` may also point at a function of (classes, input_shape) elsewhere: `module:function` or
     `path/to/file.py:function`. Without `input_shape` the net is that of its paper. Axes: kernel,
-    dilation, depth, stride, width, activation, norm, pooling, shortcut (see `cnnjax.nets.vary`).
+    dilation, depth, stride, width, activation, norm, pooling, shortcut, padding and the others of
+    `cnnjax.nets.vary`.
 
     Raises:
       UserError: an unknown name or axis, with the nearest match; a value out of range.

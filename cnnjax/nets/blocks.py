@@ -26,7 +26,7 @@ class Plain:
     dilation: int = axis("dilation", 1)
     norm: Any = axis("norm", BatchNorm())
     act: Any = axis("activation", ReLU())
-    padding: int | Same | None = None
+    padding: int | Same | None = axis("padding", None)
     bias: bool | None = None  # None: only where no norm follows.
     groups: int | None = axis("groups", 1)
     connect: Any = axis("connectivity", Convolution())

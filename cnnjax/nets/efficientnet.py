@@ -3,7 +3,7 @@ squeeze-and-excitation or SiLU (the authors' `tpu/models/official/efficientnet/l
 
 Numerically those of Keras (`keras.applications.EfficientNetB0` to `B7`, without its rescaling and
 normalisation of the images) and timm's `tf_efficientnet_b0` to `b7` and `tf_efficientnet_lite0` to
-`lite4`; torchvision and timm's others pad the strided layers symmetrically.
+`lite4`; those of torchvision and timm's others with the axis `padding` at "symmetric".
 """
 
 import dataclasses

@@ -38,7 +38,7 @@ class Inverted:
     groups: int | None = axis("groups", None)  # None: depthwise.
     gate: SqueezeExcite | None = None
     gate_of_input: bool = False
-    padding: int | Same | None = Same()
+    padding: int | Same | None = axis("padding", Same())
     drop_path: float = 0.0
 
     def __call__(self, x: jax.Array, ctx: Context, step: Step) -> jax.Array:

@@ -18,6 +18,9 @@ class Same:
     """TensorFlow's padding: ⌈size / stride⌉ outputs, the odd pixel of it behind the map."""
 
 
+PADDINGS: dict[str, Same | None] = {"same": Same(), "symmetric": None}
+
+
 def conv(
     x: jax.Array,
     ctx: Context,
@@ -41,7 +44,7 @@ def conv(
     Raises:
       UserError: a kernel with taps that never meet its map, naming the layer.
     """
-    pads = tuple(_pads(padding, n, dilation * (kernel - 1), stride) for n in x.shape[1:3])
+    pads = tuple(sides(padding, n, dilation * (kernel - 1), stride) for n in x.shape[1:3])
     together = math.gcd(x.shape[-1], features)
     groups = together if groups is None else math.gcd(groups, together)
     window = Window(features, kernel, stride.by, pads, dilation * stride.rate, groups, bias)
@@ -49,7 +52,7 @@ def conv(
     return connect(x, ctx, window, name)
 
 
-def _pads(padding: int | Same | None, size: int, reach: int, step: Step) -> tuple[int, int]:
+def sides(padding: int | Same | None, size: int, reach: int, step: Step) -> tuple[int, int]:
     """Before and behind the map, for a kernel whose last tap is `reach` units past its first."""
     if isinstance(padding, int):
         return padding * step.rate, padding * step.rate

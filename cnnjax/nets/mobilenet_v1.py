@@ -34,7 +34,7 @@ class Separable:
     norm: Any = axis("norm", NORM)
     act: Any = axis("activation", ReLU6())
     groups: int | None = axis("groups", None)  # None: depthwise.
-    padding: int | Same | None = Same()
+    padding: int | Same | None = axis("padding", Same())
 
     def __call__(self, x: jax.Array, ctx: Context, step: Step) -> jax.Array:
         bias = isinstance(self.norm, NoNorm)

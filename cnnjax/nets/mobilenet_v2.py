@@ -1,8 +1,8 @@
 """MobileNetV2, Sandler, Howard, Zhu, Zhmoginov & Chen 2018, table 2.
 
-Numerically that of Keras (`keras.applications.MobileNetV2`); torchvision and timm pad the strided
-layers symmetrically. The momentum of batch norm is 0.99: the reference code's 0.997 (Keras: 0.999)
-needs thousands of steps before the running statistics are of use.
+Numerically that of Keras (`keras.applications.MobileNetV2`); those of torchvision and timm
+with the axis `padding` at "symmetric". The momentum of batch norm is 0.99: the reference code's
+0.997 (Keras: 0.999) needs thousands of steps before the running statistics are of use.
 """
 
 from functools import partial

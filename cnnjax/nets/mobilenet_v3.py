@@ -1,9 +1,9 @@
 """MobileNetV3, Howard, Sandler, Chu et al. 2019, tables 1 (large) and 2 (small).
 
 Numerically those of Keras (`keras.applications.MobileNetV3Large` and `...Small`, not minimalistic,
-without the preprocessing) and timm's `tf_mobilenetv3_*_100`; torchvision and timm's others pad the
-strided layers symmetrically. Like all of them, the small net's neck has no squeeze-and-excitation,
-against the mark in table 2.
+without the preprocessing) and timm's `tf_mobilenetv3_*_100`; those of torchvision and timm's
+others with the axis `padding` at "symmetric". Like all of them, the small net's neck has no
+squeeze-and-excitation, against the mark in table 2.
 """
 
 from functools import partial

@@ -12,6 +12,7 @@ from typing import Any
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.activations import ACTIVATIONS
 from cnnjax.nets.connect import CONNECTIONS
+from cnnjax.nets.layers import PADDINGS
 from cnnjax.nets.net import Net
 from cnnjax.nets.norms import NORMS
 from cnnjax.nets.pools import POOLS
@@ -83,6 +84,29 @@ def connectivity(net: Net, kind: Any) -> Net:
     return _set(net, "connectivity", kind, _member("connectivity", CONNECTIONS))
 
 
+def padding(net: Net, how: str | tuple[str, ...]) -> Net:
+    """How convolutions are padded: `symmetric`, as PyTorch does, or `same`, as TensorFlow does.
+
+    They differ where a stride meets a map of even side: there `same` is a pixel further behind. A
+    layer that says how many pixels it pads is symmetric and stays.
+
+    Raises:
+      UserError: another word; `same` for a net with convolutions that can't be padded so.
+    """
+    given = [(net, how)] if not isinstance(how, tuple) else zip(net.stages, how, strict=False)
+    for part, word in given:
+        if word not in PADDINGS:
+            raise unknown("padding", str(word), PADDINGS)
+        if word == "same" and (fixed := _symmetric(part)):
+            raise UserError(
+                f"padding: {fixed} of this net is always padded on both sides alike; nets that "
+                "can be padded as TensorFlow does are such as mobilenet_v2"
+            )
+    if not isinstance(how, tuple) and not moves(net, "padding"):
+        return net  # Symmetric as it is.
+    return _set(net, "padding", how, lambda old, new: old if type(old) is int else PADDINGS[new])
+
+
 def output_stride(net: Net, stride: int) -> Net:
     """The last map at `stride` pixels a unit: strides beyond are traded for dilation.
 
@@ -131,6 +155,7 @@ AXES: dict[str, Callable[[Net, Any], Net]] = {
         pooling,
         shortcut,
         connectivity,
+        padding,
         output_stride,
     )
 }
@@ -157,6 +182,18 @@ def moves(v: Any, axis: str) -> bool:
         return False
     declared = any(f.metadata.get("axis") == axis for f in fields(v))
     return declared or any(moves(getattr(v, f.name), axis) for f in fields(v))
+
+
+def _symmetric(v: Any) -> str:
+    """The type of a spatial convolution in `v` that the axis padding can't move, "" if none."""
+    if isinstance(v, tuple):
+        return next(filter(None, map(_symmetric, v)), "")
+    if not is_value(v):
+        return ""
+    held = {f.metadata["axis"]: getattr(v, f.name) for f in fields(v) if "axis" in f.metadata}
+    if "kernel" in held and type(held.get("padding", 0)) is int:
+        return type(v).__name__
+    return next(filter(None, (_symmetric(getattr(v, f.name)) for f in fields(v))), "")
 
 
 def _set(net: Net, axis: str, new: Any, change: Callable[[Any, Any], Any]) -> Net:

@@ -53,7 +53,9 @@ class Base:
         s = self.setting
         return Spot(self.make(s.image_shape), s.dataset, s.recipe)
 
-    def run(self, spot: Spot, *, notes: Sequence[str] = (), weight: float = 1.0, **axes: Any) -> Any:
+    def run(
+        self, spot: Spot, *, notes: Sequence[str] = (), weight: float = 1.0, **axes: Any
+    ) -> Any:
         return self.setting.run(
             spot.net, dataset=spot.dataset, recipe=spot.recipe, notes=notes, weight=weight, **axes
         )

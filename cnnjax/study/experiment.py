@@ -141,6 +141,7 @@ def setting(experiment: Experiment) -> Setting:
         # A named recipe's rate, too, stands above the rates of an experiment's own.
         given=frozenset({*experiment.given(), *(["learning_rate"] if v.recipe else [])}),
         pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),
+        padding=v.padding,
     )
 
 

@@ -129,6 +129,10 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     add("study", flags.DEFINE_bool, "inspect", False,
         "show each point's gradient flow and effective receptive field")  # fmt: skip
     add("study", text, "net", "vgg4_slim", "a net's name, or file.py:function of your own")
+    flags.DEFINE_enum("padding", defaults.get("padding"), ("same", "symmetric"), "how that net's "
+                      "convolutions are padded: as TensorFlow does, or on both sides alike, as "
+                      "PyTorch does (default: as its paper's)", flag_values=values)  # fmt: skip
+    groups["padding"] = "study"
     add("study", text, "pretrained", None, "start from these weights: a file, the folder of a run, "
         "or a name on a hub such as hf:timm/resnet18.a1_in1k")  # fmt: skip
     add("study", flags.DEFINE_list, "reinit", "",

@@ -19,12 +19,15 @@ class Setting:
     machine: tuple[Any, ...] = ()  # As `train.devices.local` takes it.
     given: frozenset[str] = frozenset()  # The flags that were set on the command line.
     pretrained: Any = None  # Weights to start from: `study.pretraining.Pretraining`.
+    padding: str | None = None  # Of every net, in place of its own.
 
     def net(self, name: str | None = None, input_shape: Any = None, **axes: Any) -> Any:
-        """The net of `--net` (or another) for the dataset's images and classes."""
+        """The net of `--net` (or another) for the dataset's images and classes, padded as
+        `--padding` says."""
         from cnnjax import nets
 
         shape = input_shape or self.image_shape
+        axes = ({"padding": self.padding} if self.padding else {}) | axes
         return nets.get(name or self.net_name, self.classes, shape, **axes)
 
     def run(
@@ -52,6 +55,8 @@ class Setting:
 
         if net.adapted:
             notes = (*notes, f"adapted: {net.adapted}")
+        if self.padding:
+            notes = (*notes, f"convolutions padded by --padding={self.padding}")
         asked = self.given & {"learning_rate", "learning_rates"}
         start = None if scratch else self.pretrained
         if start:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax import values
+from cnnjax import nets, values
 from cnnjax.data.source import Split, Stream
 from cnnjax.errors import UserError
 from cnnjax.nets.context import wide
@@ -62,6 +62,7 @@ def load_model(folder: Path) -> Model:
         if about.pop("format") != FORMAT:
             raise UserError(f"{folder} was saved in another format; save it again")
         about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
+        nets.names()  # Imports them all: a block's type is known once its module is.
         net = values.from_json(about.pop("net"))
         shape = about["image_shape"]
         with precision(about["dtype"]):

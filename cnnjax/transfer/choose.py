@@ -7,7 +7,7 @@ from typing import Any
 
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.transfer import facts, layout
+from cnnjax.transfer import facts, hub, layout
 from cnnjax.transfer.names import tables
 from cnnjax.transfer.rules import Table, bases
 from cnnjax.transfer.slots import Slot
@@ -74,7 +74,7 @@ def choose(net: Net, weights: Weights, found: tuple[Slot, ...]) -> Fit:
         )
     fits = [_fit(table, weights, found) for table in fitting]
     told = {fit.table.title: facts.differs(fit.table, found) for fit in fits}
-    said = str(config(weights).get("architecture", ""))
+    said = _architecture(weights)
 
     def rank(fit: Fit) -> tuple[int, int, bool]:
         pattern = fit.table.architectures
@@ -91,10 +91,20 @@ def choose(net: Net, weights: Weights, found: tuple[Slot, ...]) -> Fit:
     if told[best.table.title] and best.explained > len(best.left):
         raise UserError(f"{weights.where} holds {best.table.title}: {told[best.table.title]}")
     twins = [fit for fit in fits if rank(fit)[:2] == rank(best)[:2]]
-    if any(fit.table.padding != best.table.padding for fit in twins):
-        doubt = f"the file does not tell how its net pads: as this one, {best.table.title}"
+    if others := {fit.table.padding for fit in twins} - {best.table.padding, ""}:
+        doubt = (
+            "the file does not tell how its net pads; read as one that pads as this one, "
+            f"{best.table.title}: if it pads otherwise give the net {facts.padded(others.pop())}"
+        )
         return dataclasses.replace(best, doubt=doubt)
     return best
+
+
+def _architecture(weights: Weights) -> str:
+    """What a repository on the hub calls its net; timm's are named by that: OWNER/NET.TRAINING."""
+    owner, _, name = hub.repository(weights.where).partition("/")
+    called = name.partition(".")[0] if owner == "timm" else ""
+    return str(config(weights).get("architecture") or called)
 
 
 def config(weights: Weights) -> Mapping[str, Any]:

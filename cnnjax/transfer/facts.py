@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from cnnjax.transfer.padding import pads
+from cnnjax.nets.context import Step
+from cnnjax.nets.layers import PADDINGS, sides
 from cnnjax.transfer.rules import Table
 from cnnjax.transfer.slots import Slot
 
@@ -39,9 +40,22 @@ def _strides(table: Table, found: tuple[Slot, ...]) -> str:
 def _paddings(table: Table, found: tuple[Slot, ...]) -> str:
     strided = (s for s in found if s.stride > 1 and s.shapes["kernel"][0] > 1)
     for slot in strided if table.padding else ():
-        if slot.pads != pads(table.padding, slot):
+        if slot.pads != _pads(table.padding, slot):
             return (
                 f"it pads its strided layers {AS[table.padding]}, unlike the net's {slot.path}: "
-                f'use cnnjax.transfer.padding.padded(net, "{table.padding}")'
+                f"give the net {padded(table.padding)}"
             )
     return ""
+
+
+def padded(how: str) -> str:
+    """How a net is asked for that pads so, in Python and on the command line."""
+    return f'padding="{how}" (--padding={how})'
+
+
+def _pads(how: str, slot: Slot) -> tuple[tuple[int, int], ...]:
+    """Before and behind the map along its height and width, padded so."""
+    reach = [slot.dilation * (kernel - 1) for kernel in slot.shapes["kernel"][:2]]
+    step = Step(slot.stride)
+    pairs = zip(slot.size, reach, strict=True)
+    return tuple(sides(PADDINGS[how], size, far, step) for size, far in pairs)

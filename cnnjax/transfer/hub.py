@@ -6,17 +6,20 @@ network. Another state of the repository is asked for by its revision.
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnnjax.errors import UserError
+from cnnjax.transfer.shards import INDEX, shards
 from cnnjax.transfer.weights import line
 
 _PREFIX = "hf:"
 # A name becomes a folder in the cache: nothing in it may lead out of there.
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[A-Za-z0-9][\w./-]*)?", re.A)
-_FILES = ("model.safetensors", "pytorch_model.bin")  # The safest first; then Keras' weights.
-_KERAS = ".weights.h5"
+# The safest first; then Keras' weights.
+_FILES = ("model.safetensors", INDEX, "pytorch_model.bin")
+_KERAS = (".weights.h5", ".keras")
 _CONFIG = "config.json"
 _CONFIG_SIZE = 1 << 20  # Bytes.
 
@@ -25,8 +28,15 @@ def claims(name: str | Path) -> bool:
     return isinstance(name, str) and name.startswith(_PREFIX)
 
 
+def repository(name: str) -> str:
+    """`owner/name` of a name on the hub, "" of a path."""
+    return name.removeprefix(_PREFIX).partition("@")[0] if claims(name) else ""
+
+
 def fetch(name: str) -> tuple[Path, dict[str, Any] | None]:
     """The file of weights in the cache, downloaded if need be, and the repository's config.json.
+
+    Of weights in several files it is their index, with all of them beside it.
 
     Raises:
       UserError: a name of another form, no such repository or weights, no network, no library.
@@ -41,9 +51,13 @@ def fetch(name: str) -> tuple[Path, dict[str, Any] | None]:
     root = Path(constants.HF_HUB_CACHE)
     folder = _cached(owner_name, revision, root)
     file = _chosen(_names(folder)) if folder else None
-    if folder is None or file is None:
+    if folder is None or file is None or not _whole(folder, file, root, name):
         folder, file = _download(name, owner_name, revision, root)
     path = _inside(folder / file, root, name)
+    if file == INDEX:
+        path = folder / file  # Its files stand beside this link, not beside what it leads to.
+        for shard in shards(path):
+            _inside(folder / shard, root, name)
     if not (folder / _CONFIG).exists():
         return path, None
     return path, _read_config(_inside(folder / _CONFIG, root, name), name)
@@ -70,6 +84,15 @@ def _cached(owner_name: str, revision: str | None, root: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _whole(folder: Path, file: str, root: Path, name: str) -> bool:
+    """Whether all that an index names is in the cache."""
+    if file != INDEX:
+        return True
+    _inside(folder / file, root, name)
+    return all((folder / shard).is_symlink() or (folder / shard).exists()
+               for shard in shards(folder / file))  # fmt: skip
+
+
 def _download(name: str, owner_name: str, revision: str | None, root: Path) -> tuple[Path, str]:
     """(the folder of the revision in the cache, the file's name)."""
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
@@ -83,11 +106,18 @@ def _download(name: str, owner_name: str, revision: str | None, root: Path) -> t
         listed = HfApi().list_repo_files(owner_name, revision=revision)
         file = _chosen(listed)
         if file is None:
-            known = ", ".join((*_FILES, f"*{_KERAS}"))
+            known = ", ".join((*_FILES, *(f"*{ending}" for ending in _KERAS)))
             raise UserError(f"{name} has no weights that can be read: none of {known}")
-        wanted = [file, _CONFIG] if _CONFIG in listed else [file]
-        got = [hf_hub_download(owner_name, f, revision=revision, cache_dir=root) for f in wanted]
-        return Path(got[0]).parent, file
+        fetch = partial(hf_hub_download, owner_name, revision=revision, cache_dir=root)
+        folder = Path(fetch(file)).parent
+        if _CONFIG in listed:
+            fetch(_CONFIG)
+        if file == INDEX:
+            for shard in shards(folder / file):
+                if shard not in listed:
+                    raise UserError(f"{name} lacks {line(shard)}, which its {INDEX} names")
+                fetch(shard)
+        return folder, file
     except errors.GatedRepoError:
         raise UserError(f"{name} asks for consent: give it on the hub and set HF_TOKEN") from None
     except errors.RevisionNotFoundError:
@@ -111,8 +141,8 @@ def _names(folder: Path) -> list[str]:
 
 def _chosen(names: list[str]) -> str | None:
     """The file to read; files in folders of the repository are left alone."""
-    keras = [name for name in names if name.endswith(_KERAS) and "/" not in name]
-    return next((name for name in (*_FILES, *sorted(keras)) if name in names), None)
+    keras = [n for end in _KERAS for n in sorted(names) if n.endswith(end) and "/" not in n]
+    return next((name for name in (*_FILES, *keras) if name in names), None)
 
 
 def _inside(path: Path, root: Path, name: str) -> Path:

@@ -49,16 +49,19 @@ def read(path_or_name: str | Path) -> Weights:
 
 
 def digest(path_or_name: str | Path) -> str:
-    """SHA-256 of what `read` would read, 64 hexadecimal digits; of one file, that of `sha256sum`.
+    """SHA-256 of what `read` would read, 64 hexadecimal digits; of one file, that of `sha256sum`,
+    of several the sum of their sums, whatever folder they are in.
 
     Raises:
       UserError: there is nothing, or it is of no known format.
     """
     path, _ = _resolved(path_or_name)
-    if path.is_file():
+    module = _format(path)
+    if not hasattr(module, "files"):
         return _sum(path)
-    files = sorted(_format(path).files(path))
-    listed = "".join(f"{_sum(f)}  {f.relative_to(path).as_posix()}\n" for f in files)
+    home = path if path.is_dir() else path.parent
+    files = sorted(module.files(path))
+    listed = "".join(f"{_sum(f)}  {f.relative_to(home).as_posix()}\n" for f in files)
     return hashlib.sha256(listed.encode()).hexdigest()
 
 

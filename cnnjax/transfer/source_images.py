@@ -10,9 +10,9 @@ import numpy as np
 
 from cnnjax import nets
 from cnnjax.errors import UserError
+from cnnjax.nets import vary
 from cnnjax.nets.net import Net
 from cnnjax.transfer.choose import Fit, config
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.preprocess import IMAGENET_STD, Preprocess, from_timm
 from cnnjax.transfer.weights import Weights
 
@@ -23,11 +23,11 @@ SHARE = 0.875  # Of a resized image's side, what is cropped from its centre, whe
 def name_of(net: Net, among: tuple[str, ...] = ("*",)) -> str:
     """The name under which `cnnjax.get` gives this net for its own images, "" if it is another;
     how it pads and its classes don't matter."""
-    bare = padded(net, "same")
+    bare = vary.padding(net, "symmetric")
     for name in nets.names():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in among):
             made = nets.get(name, getattr(net.head, "classes", 1), nets.native_shape(name))
-            if padded(made, "same") == bare:
+            if vary.padding(made, "symmetric") == bare:
                 return name
     return ""
 

@@ -22,9 +22,10 @@ from torchvision import models
 import cnnjax
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
+from cnnjax.nets.vary import padding
+from cnnjax.study import pretraining
 from cnnjax.transfer.export import export
 from cnnjax.transfer.names import tables
-from cnnjax.transfer.padding import padded
 from cnnjax.transfer.pretrained import load_pretrained
 from cnnjax.transfer.rules import Table
 from tests.peers import carry, torch_peer
@@ -128,7 +129,7 @@ def built(table: Table, name: str) -> tuple[Net, nn.Module, tuple[int, int, int]
     """Our net as the table's source pads, theirs, and the images' shape."""
     net = cnnjax.get(name, 10)
     if name.startswith(("mobilenet", "efficientnet")):
-        net = padded(net, table.padding)
+        net = padding(net, table.padding)
     born = "tf_" if "TensorFlow" in table.title else ""
     build = functools.partial(of_timm, born=born) if born else BUILD[table.source]
     flat = name.startswith(("alexnet", "vgg", "googlenet_tv_aux"))
@@ -164,6 +165,39 @@ def test_logits_are_those_of_the_source_and_back(table, name, tmp_path):
     model.load_state_dict(load_file(tmp_path / "back.safetensors"))
     (tmp_path / "back.safetensors").unlink()
     assert carry.difference(torch_peer.logits(model, x), expected) < carry.TOLERANCE
+
+
+@pytest.mark.parametrize("source", ["torchvision", "timm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v2",
+        "efficientnet_b0",
+        pytest.param("mobilenet_v3_large", marks=pytest.mark.slow),
+    ],
+)
+def test_nets_that_pad_symmetrically_are_those_of_the_axis(source, name, tmp_path):
+    """As `--net=NAME --padding=symmetric --pretrained=PATH` loads them."""
+    model = BUILD[source](name)
+    rng = np.random.default_rng(0)
+    x = carry.images(rng, 2, SMALL)
+    torch_peer.randomise(model, x, rng)
+    expected = torch_peer.logits(model, x)
+    path = tmp_path / "w.safetensors"
+    save_file(model.state_dict(), path)
+    net = cnnjax.get(name, 10, padding="symmetric")
+    given = pretraining.pretraining(str(path))
+    far = carry.difference(
+        logits(net, pretraining.load(given, net, SMALL, seed=0).variables, x), expected
+    )
+    print(f"| {source}'s by the axis | {name} | {far:.1e} |")
+    assert far < carry.TOLERANCE
+    if source == "torchvision" or name == "mobilenet_v2":
+        with pytest.raises(UserError, match=r"give the net padding=.symmetric"):
+            pretraining.check(given, cnnjax.get(name, 10), SMALL)
+    else:  # timm's TensorFlow-born nets have the same names.
+        (note,) = pretraining.check(given, cnnjax.get(name, 10), SMALL)
+        assert "if it pads otherwise give the net padding" in note
 
 
 @pytest.mark.parametrize("name", ["regnetx_400mf", "regnety_800mf"])

@@ -66,13 +66,21 @@ def cases() -> list[Any]:
         for table in TABLES
         for name in cnnjax.names()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in table.nets)
-        for save in (keras_3, before)
+        for save in (keras_3, before, archive)
+        if save is not archive or name in QUICK
     ]
 
 
 def keras_3(model: keras.Model, folder: Path) -> Path:
     path = folder / "of.weights.h5"
     model.save_weights(path)
+    return path
+
+
+def archive(model: keras.Model, folder: Path) -> Path:
+    """A whole model, as Keras 3 saves it."""
+    path = folder / "of.keras"
+    model.save(path)
     return path
 
 

@@ -22,7 +22,15 @@ def claims(path: Path) -> bool:
 
 
 def read(path: Path) -> Weights:
-    """The tensors by the names of their layers.
+    """As `parse`, of a file.
+
+    Raises: as `parse`.
+    """
+    return parse(path.read_bytes(), path)
+
+
+def parse(data: bytes, path: Path) -> Weights:
+    """The tensors by the names of their layers; `path` is where the data are from.
 
     Keras 3: "layers/conv2d_1/vars/0", in natural order (conv2d_2 before conv2d_10). Before it:
     "LAYER/kernel" in the net's order. In `about`, `layers` tells the name that each layer was
@@ -32,7 +40,7 @@ def read(path: Path) -> Weights:
       UserError: it is damaged, points outside the file, or is not as Keras writes it.
     """
     try:
-        file = h5file.File(path.read_bytes())
+        file = h5file.File(data)
         root = file.node(file.root)
         if "model_weights" in root.links:
             root = file.node(root.links["model_weights"])

@@ -1,10 +1,7 @@
 """The project's own models: a folder that `Trained.save` wrote, or a run's of a study."""
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,13 +33,6 @@ def read(path: Path) -> Weights:
 
     told = path / "model.json"
     try:
-        for module in _modules(json.loads(told.read_text())):
-            # A file of weights imports nothing by itself.
-            if module not in sys.modules:
-                raise UserError(
-                    f"{told} asks for the module {line(module)}: import it, if you trust it, "
-                    "before loading"
-                )
         model = load_model(path)
     except UserError as e:
         raise e if str(path) in str(e) else UserError(f"{told}: {e}") from None
@@ -59,14 +49,3 @@ def read(path: Path) -> Weights:
         "dtype": model.dtype,
     }
     return Weights(tensors, "cnnjax", str(path), json.loads(json.dumps(about)))
-
-
-def _modules(data: Any) -> Iterator[str]:
-    """The modules of others' types in a value's JSON; see `cnnjax.values.tag`."""
-    if isinstance(data, dict):
-        module, colon, _ = str(data.get("type")).partition(":")
-        if colon:
-            yield module
-    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    for x in inner:
-        yield from _modules(x)

@@ -60,11 +60,6 @@ def _read_zip(path: Path) -> Weights:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if "model.weights.h5" in entries:
-            raise UserError(
-                f"{path} is a Keras archive: save its weights alone, "
-                "with model.save_weights('NAME.weights.h5')"
-            )
         # PyTorch compresses nothing, so that what is unpacked is never more than the file.
         packed = sum(max(entry.file_size, entry.compress_size) for entry in entries.values())
         plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values())
