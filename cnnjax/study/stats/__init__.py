@@ -3,7 +3,7 @@
 Nothing here knows of nets, records or pages.
 """
 
-from cnnjax.study.stats.contrasts import Sample, Terms, contrast, family
+from cnnjax.study.stats.contrasts import contrast, family
 from cnnjax.study.stats.intervals import (
     Interval,
     Spread,
@@ -14,6 +14,7 @@ from cnnjax.study.stats.intervals import (
     spread,
 )
 from cnnjax.study.stats.order import front, rank_correlation
+from cnnjax.study.stats.samples import Sample, Terms
 
 __all__ = [
     "Interval",
