@@ -23,7 +23,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     s = r.summary
     found = [
         transfer.compute(s),
-        None if started.alone(s) else accuracy.pareto(s),
+        None if started.alone(s) else accuracy.pareto(s, r.laws),
         accuracy.along(s),
         transfer.to_scratch(s),
         goal.steps(s),

@@ -25,7 +25,7 @@ Terms = Sequence[tuple[float, Sample]]
 
 
 def merged(terms: Terms) -> list[tuple[float, Sample]]:
-    """A sample that stands in several terms once, with the sum of its weights; none that cancels."""
+    """A sample that stands in several terms once, with the sum of its weights, if any."""
     weights: dict[int, float] = {}
     samples = {id(sample): sample for _, sample in terms}
     for weight, sample in terms:
