@@ -1,13 +1,16 @@
 """`--dry_run`: what a study would train and what it would cost."""
 
 from cnnjax import compute
+from cnnjax.report import gather
+from cnnjax.report.comparisons import planned
 from cnnjax.study import stats
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import axes_of
+from cnnjax.study.plan import Head, axes_of, describe
 from cnnjax.study.progress import duration, together
+from cnnjax.study.records import Study, read_head, read_plan
 
 
-def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
+def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) -> str:
     """A row a point, the time it all takes, and the smallest difference it could show."""
     points = conductor.points
     names = axes_of(points)
@@ -30,10 +33,10 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
-    return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted)])
+    return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted, head)])
 
 
-def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
+def _outlook(conductor: Conductor, predicted: dict[str, float], head: Head) -> list[str]:
     """What is still to be done, how long it takes, and what it could show."""
     points, places = conductor.points, conductor.executor.places
     at_once = min(len(predicted), places.runs)
@@ -47,18 +50,47 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     tuned = f"each at the best on validation of {rates}, then " if first.tuning else ""
     return [
         f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
-        _power(first.seeds, len(points)),
+        _power(conductor, head),
     ]
 
 
-def _power(seeds: int, groups: int) -> str:
+def _power(conductor: Conductor, head: Head) -> str:
+    """The smallest difference that the planned comparisons find, by Holm's first step, at the
+    spread of results that are there; of a point between seeds where there are none."""
+    points, seeds = conductor.points, conductor.points[0].seeds
     if seeds < 2:
         return "One seed shows no spread, so no difference can be told from chance."
-    least = stats.detectable(seeds, df=groups * (seeds - 1))
+    several = max(planned(gather.summarise(_asked(conductor, head))), 1)
+    df = len(points) * (seeds - 1)
+    least = stats.detectable(seeds, df=df, level=stats.simultaneous(0.95, several))
+    sd = _spread(conductor)
+    of = f"{1 if sd is None else 100 * sd:.3g} points between seeds"
+    of = of.replace("1 points", "1 point") if sd is None else f"{of}, as in the results so far"
     return (
-        f"With {seeds} seeds a difference is found, four times in five, from {least:.1f} times the "
-        f"seeds' standard deviation on (at 1 point between seeds: {least:.1f} points)."
+        f"With {seeds} seeds and {several} comparison{'' if several == 1 else 's'} a difference is "
+        f"found, four times in five, from {least:.1f} times the seeds' standard deviation on (at "
+        f"{of}: {least * (1 if sd is None else 100 * sd):.1f} points)."
     )
+
+
+def _asked(conductor: Conductor, head: Head) -> Study:
+    """The study as it would be before its first run."""
+    described = []
+    for point in conductor.points:
+        # Which replicates stand in two series is known before their learning rate is.
+        tuning = {run.key for run in point.tuning}
+        keys = [run.key for run in conductor.runs_of(point) if run.key not in tuning]
+        described.append({**describe(point, None, []), "runs": keys})
+    plan = read_plan({"points": described})
+    said = read_head(head.json(axes_of(conductor.points)))
+    return Study(conductor.folder.path, **said, plans=[plan], records={}, curves={}, warnings=[])
+
+
+def _spread(conductor: Conductor) -> float | None:
+    """The standard deviation between seeds in the folder; None where there is none yet."""
+    if not (conductor.folder.path / "study.json").exists():
+        return None
+    return gather.summarise(conductor.folder.load()).spread.sd
 
 
 def aligned(rows: list[list[str]]) -> str:

@@ -8,8 +8,10 @@ as t quantiles are over normal ones (the expanded percentile interval: Hesterber
 69); on each side the draws' outer 2.5 % give the scale, so that a skewed spread stays skewed, and
 the t quantile the level.
 
-What it brings, on planted truth at twenty seeds (tests/test_stats_bootstrap.py): nothing where
-seeds are normal; there it is some 10 % wider than the t interval.
+What it brings, on planted truth at twenty seeds (tests/test_stats_bootstrap.py): where seeds are
+normal, nothing. It covers 97 to 99 % over seeds and examples where the t interval covers 95, and is
+6 to 32 % wider; over seeds alone both cover 95 % at the same width. Where seeds are skewed
+(exponential) it covers 91.5 % and the t interval 90.9.
 """
 
 import functools
@@ -18,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cnnjax.study.stats.intervals import quantile
-from cnnjax.study.stats.samples import Terms, by_original, crossed
+from cnnjax.study.stats.samples import Sample, Terms, by_original, crossed
 
 LEAST = 20  # Seeds.
 DRAWS = 2000
@@ -46,13 +48,16 @@ def deviations(terms: Terms) -> np.ndarray:
     found = np.zeros(DRAWS)
     for place, (w, sample) in enumerate(terms):
         n = len(sample.values)
-        if both:
-            right = by_original(sample).astype(np.float32) / sample.right.shape[1]
-            by_seed = right @ _counts(-1, right.shape[1])
-        else:
-            by_seed = (np.asarray(sample.values) - sample.mean)[:, None]
+        by_seed = _redrawn(sample) if both else (np.asarray(sample.values) - sample.mean)[:, None]
         found += w / n * (by_seed * _counts(place, n)).sum(0)
     return found
+
+
+@functools.lru_cache(maxsize=64)  # A point stands in several contrasts.
+def _redrawn(sample: Sample) -> np.ndarray:
+    """Each seed's accuracy less the sample's, over the examples of each draw, [seeds, DRAWS]."""
+    right = by_original(sample).astype(np.float32) / sample.right.shape[1]
+    return right @ _counts(-1, right.shape[1])
 
 
 @functools.lru_cache(maxsize=64)  # Examples are the same for all points, and a draw's cost.
