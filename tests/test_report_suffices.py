@@ -70,7 +70,7 @@ def test_a_dry_run_counts_its_comparisons_and_uses_the_results_spread(
 
 
 def least_of(groups, seeds, comparisons):
-    """From the noncentral t: the gap, in standard deviations, that the first of Holm's steps finds."""
+    """From the noncentral t: the gap that Holm's first step finds, in standard deviations."""
     import scipy.stats
 
     df = groups * (seeds - 1)
