@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from cnnjax import compute
+from cnnjax.report import gather
+from cnnjax.report.comparisons import planned
 from cnnjax.study import stats, tuning
 from cnnjax.study.conduct import Conductor
-from cnnjax.study.plan import Point, axes_of
+from cnnjax.study.plan import Head, Point, axes_of, describe
 from cnnjax.study.progress import duration, together
+from cnnjax.study.records import Study, read_head, read_plan
 
 
-def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
+def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) -> str:
     """A row a point, the time it all takes, and the smallest difference it could show."""
     points = conductor.points
     names = axes_of(points)
@@ -32,10 +35,10 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
-    return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted)])
+    return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted, head)])
 
 
-def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
+def _outlook(conductor: Conductor, predicted: dict[str, float], head: Head) -> list[str]:
     """What is still to be done, how long it takes, and what it could show."""
     points, places = conductor.points, conductor.executor.places
     at_once = min(len(predicted), places.runs)
@@ -45,7 +48,7 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
     return [
         f"{len(predicted)} runs to train, about {about}: {_tuned(points)}{first.seeds} seeds",
-        _power(first.seeds, len(points), _sampled(points)),
+        _power(conductor, head),
     ]
 
 
@@ -73,19 +76,48 @@ def _sampled(points: Sequence[Point]) -> int:
     return max((dict(point.run.axes).get("number", 0) for point in points), default=0)
 
 
-def _power(seeds: int, groups: int, nets: int = 0) -> str:
-    if seeds < 2 and nets > 1:
+def _power(conductor: Conductor, head: Head) -> str:
+    """The smallest difference that the planned comparisons find, by Holm's first step, at the
+    spread of results that are there; of a point between seeds where there are none."""
+    points, seeds = conductor.points, conductor.points[0].seeds
+    if seeds < 2 and (nets := _sampled(points)) > 1:
         return (
             f"Nets are replicates: with {nets} a space a difference is found, four times in five, "
             f"from {stats.detectable(nets):.1f} times their standard deviation on."
         )
     if seeds < 2:
         return "One seed shows no spread, so no difference can be told from chance."
-    least = stats.detectable(seeds, df=groups * (seeds - 1))
+    several = max(planned(gather.summarise(_asked(conductor, head))), 1)
+    df = len(points) * (seeds - 1)
+    least = stats.detectable(seeds, df=df, level=stats.simultaneous(0.95, several))
+    sd = _spread(conductor)
+    of = f"{1 if sd is None else 100 * sd:.3g} points between seeds"
+    of = of.replace("1 points", "1 point") if sd is None else f"{of}, as in the results so far"
     return (
-        f"With {seeds} seeds a difference is found, four times in five, from {least:.1f} times the "
-        f"seeds' standard deviation on (at 1 point between seeds: {least:.1f} points)."
+        f"With {seeds} seeds and {several} comparison{'' if several == 1 else 's'} a difference is "
+        f"found, four times in five, from {least:.1f} times the seeds' standard deviation on (at "
+        f"{of}: {least * (1 if sd is None else 100 * sd):.1f} points)."
     )
+
+
+def _asked(conductor: Conductor, head: Head) -> Study:
+    """The study as it would be before its first run."""
+    described = []
+    for point in conductor.points:
+        # Which replicates stand in two series is known before their learning rate is.
+        tried = {run.key for run in point.tuning(conductor.records)}
+        keys = [run.key for run in conductor.runs_of(point) if run.key not in tried]
+        described.append({**describe(point, {}), "runs": keys})
+    plan = read_plan({"points": described})
+    said = read_head(head.json(axes_of(conductor.points)))
+    return Study(conductor.folder.path, **said, plans=[plan], records={}, curves={}, warnings=[])
+
+
+def _spread(conductor: Conductor) -> float | None:
+    """The standard deviation between seeds in the folder; None where there is none yet."""
+    if not (conductor.folder.path / "study.json").exists():
+        return None
+    return gather.summarise(conductor.folder.load()).spread.sd
 
 
 def aligned(rows: list[list[str]]) -> str:

@@ -56,7 +56,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
     if front.dry_run:
         from cnnjax.cli.plan import plan_table
 
-        print(plan_table(conductor, predicted))
+        print(plan_table(conductor, predicted, _head(found)))
         return 0
 
     from cnnjax.report import answer, write

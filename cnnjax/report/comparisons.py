@@ -47,6 +47,11 @@ class Comparison:
         return "better" if self.gap.mean > 0 else "worse"
 
     @property
+    def exploratory(self) -> bool:
+        """Whether either point had seeds added after a look."""
+        return self.row.exploratory or self.base.exploratory
+
+    @property
     def cost(self) -> float | None:
         """How many times the base's MACs."""
         if not self.row.macs or not self.base.macs:
@@ -56,8 +61,10 @@ class Comparison:
     @property
     def doubling(self) -> Interval | None:
         """What each doubling of MACs bought along the axis; None where MACs differ by less than a
-        tenth."""
-        if self.across or self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
+        tenth, and from or to a point at chance, which bought nothing yet."""
+        if self.across or self.row.at_chance or self.base.at_chance:
+            return None
+        if self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
             return None
         d = math.log2(self.cost)
         ends = (
@@ -72,6 +79,11 @@ def compare(summary: Summary) -> list[Comparison]:
     pairs = [p for p in _pairs(summary) if summary.terms(p[0]) and summary.terms(p[1])]
     gaps = stats.family([summary.less(a, b) for a, b, _ in pairs], summary.spread)
     return [Comparison(a, b, gap, across) for (a, b, across), gap in zip(pairs, gaps, strict=True)]
+
+
+def planned(summary: Summary) -> int:
+    """How many comparisons the plan asks for, made or not."""
+    return sum(1 for _ in _pairs(summary))
 
 
 def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:

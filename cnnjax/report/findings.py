@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, input_wait, measured, space, transfer, words
-from cnnjax.report.advice import advise, detectable
+from cnnjax.report import caution, fits, goal, input_wait, measured, space, transfer, words
+from cnnjax.report.advice import advise
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
 from cnnjax.report.gather import summarise
@@ -29,6 +29,7 @@ class Report:
 
     summary: Summary
     comparisons: tuple[Comparison, ...]
+    laws: tuple[fits.Law, ...]
     findings: tuple[Finding, ...]
     banners: tuple[str, ...]
     failures: tuple[Failure, ...]
@@ -51,6 +52,7 @@ def report(study: Study, advice: str | None = None) -> Report:
     draft = Report(
         summary=summary,
         comparisons=comparisons,
+        laws=tuple(fits.laws(summary)),
         findings=(),
         banners=tuple(banners(study)),
         failures=tuple(failures(summary)),
@@ -84,7 +86,9 @@ def _findings(r: Report) -> list[Finding]:
         *_rising(s),
         *_edges(s),
     ]
-    found += [*_gap(s), *_survivors(s), *_seeds(r)]
+    found += [Finding("Power law", fits.told(law)) for law in r.laws if law.found]
+    found += [*_gap(s), *_survivors(s)]
+    found += [Finding(*told) for told in caution.told(s, r.comparisons)]
     slow = input_wait.advised(plan_runs(s.study))
     found += [Finding("Input is the bottleneck", slow)] if slow else []
     return [*found, *_notes(s)]
@@ -98,7 +102,9 @@ def _alone(s: Summary) -> str:
 def _best(r: Report) -> list[Finding]:
     """The best on validation, so that its test accuracy was not what chose it."""
     s = r.summary
-    able = [row for row in s.rows if row.scores["val"] and s.score(row)]
+    if few := caution.few(s):
+        return [Finding("No ranking", few, "lead")]
+    able = [row for row in s.rows if caution.ranked(row, s)]
     if not able:
         return []
     best = max(able, key=lambda row: row.scores["val"].mean)
@@ -121,7 +127,9 @@ def _best(r: Report) -> list[Finding]:
             f". No evidence that it beats {c.base.name}, which costs "
             f"{words.times(c.cost)} less ({words.si(c.base.macs)})"
         )
-    return [Finding("Best on validation", f"{text}.", "lead")]
+    chosen = caution.winner(s, best)
+    told = [Finding("Chosen on validation", f"{best.name}: {chosen}")] if chosen else []
+    return [Finding("Best on validation", f"{text}.", "lead"), *told]
 
 
 def _told(s: Summary, row: Row) -> str:
@@ -146,15 +154,25 @@ def _said(s: Summary, c: Comparison) -> Finding:
 
 
 def _front(s: Summary) -> list[Finding]:
-    on = dict.fromkeys(f"{s.rows[i].name} ({words.si(s.rows[i].macs)})" for i in _once(s, s.front))
+    on = [_sure(s, i) for i in _once(s, s.front)]
     inside = {s.rows[i].point.runs for i in s.front}
-    off = {row.point.runs for row in s.rows if row.scores["val"]} - inside
+    able = [row for row in s.rows if row.scores["val"] and row.scores["val"].known]
+    off = {row.point.runs for row in able} - inside
     if len(on) < 2 and not off:
         return []
-    text = f"{' → '.join(on)} MACs, selected on validation means"
+    text = f"{' → '.join(on)}, selected on validation means"
+    if any(s.chances[i] is not None for i in s.front):
+        text += "; in brackets how likely each is to belong there, over redrawn seeds"
     if off:
         text += f"; {words.count(len(off), 'point')} off it"
     return [Finding("Pareto front", text)]
+
+
+def _sure(s: Summary, place: int) -> str:
+    """`3×3 (98%, 2.90 M MACs)`"""
+    row, chance = s.rows[place], s.chances[place]
+    sure = "" if chance is None else f"{words.chance(chance)}, "
+    return f"{row.name} ({sure}{words.si(row.macs)} MACs)"
 
 
 def _once(s: Summary, places: Sequence[int]) -> list[int]:
@@ -197,21 +215,20 @@ def _edges(s: Summary) -> list[Finding]:
 
 
 def _gap(s: Summary) -> list[Finding]:
-    """Where training accuracy runs furthest ahead."""
-    gaps = [
-        (row.scores["train"].mean - s.score(row).mean, row)
-        for row in s.rows
-        if row.scores["train"] and s.score(row)
-    ]
-    if not gaps:
+    """Where training accuracy runs furthest ahead, by validation: test chooses nothing."""
+    rows = [row for row in s.rows if row.scores["train"] and row.scores["val"] and s.score(row)]
+    if len(s.rows) > 1:
+        rows = [row for row in rows if caution.ranked(row, s)]
+    if not rows:
         return []
-    gap, row = max(gaps, key=lambda g: g[0])
+    row = max(rows, key=lambda r: r.scores["train"].mean - r.scores["val"].mean)
+    gap = row.scores["train"].mean - s.score(row).mean
     text = (
         f"{words.percent(row.scores['train'].mean)} on training images against "
         f"{words.percent(s.score(row).mean)} {s.shown_name}: {words.signed(gap)} points"
     )
-    head = "Largest gap to training" if len(gaps) > 1 else "Gap to training"
-    return [Finding(head, f"{row.name}, {text}" if len(gaps) > 1 else text)]
+    head = "Largest gap to training" if len(rows) > 1 else "Gap to training"
+    return [Finding(head, f"{row.name}, {text}" if len(s.rows) > 1 else text)]
 
 
 def _survivors(s: Summary) -> list[Finding]:
@@ -220,44 +237,6 @@ def _survivors(s: Summary) -> list[Finding]:
     names = [f"{row.name} ({len(row.bad)} of {len(row.bad) + len(row.done)})" for row in rows]
     text = f"{words.listed(names)} ended badly: means and intervals are over the others alone"
     return [Finding("Seeds that broke", text)] if rows else []
-
-
-def _seeds(r: Report) -> list[Finding]:
-    s, found = r.summary, []
-    counts = [s.score(row).n for row in s.rows if s.score(row)]
-    few, many = min(counts), max(counts)
-    n = words.count(few, "seed") if few == many else f"{few} to {many} seeds"
-    if s.spread.sd is None:
-        return [Finding("Seeds", f"{n} a point: too few for intervals")]
-    over = "seeds and test examples" if _paired(s) else "seeds"
-    text = f"{n} a point, 95% t intervals over {over}; standard deviation between seeds "
-    text += f"{100 * s.spread.sd:.2f} points"
-    if s.spread.shared:
-        text += ", shared by all points"
-    elif len(counts) > 1:
-        text += " on average, but points differ in spread, so each has its own"
-    found += [Finding("Seeds", text + _power(r, few))]
-    if len(r.comparisons) > 1:
-        text = f"{len(r.comparisons)}, corrected for their number (Holm): the chance that any "
-        text += "interval leaves out zero where there is no difference is at most 5%"
-        found += [Finding("Differences", text + (_PAIRED if _paired(s) else ""))]
-    return found
-
-
-_PAIRED = "; nets are compared example by example"
-
-
-def _paired(s: Summary) -> bool:
-    """Whether it is known which test examples each net got right."""
-    terms = [term for row in s.rows for term in s.terms(row)]
-    return bool(terms) and all(sample.right is not None for _, sample in terms)
-
-
-def _power(r: Report, n: int) -> str:
-    least = detectable(r.summary, r.comparisons, n)
-    if least is None:
-        return ""
-    return f"; a true difference of {100 * least:.1f} points would be found 4 times in 5"
 
 
 def _notes(s: Summary) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cnnjax.report import predictions, tuning, words
+from cnnjax.report import looks, predictions, tuning, words
 from cnnjax.report.points import BAD, MEASURES, SAME_COST, SPLITS, Row, Summary, curve_means
 from cnnjax.report.predictions import ORIGINAL
 from cnnjax.study import stats
@@ -23,9 +23,18 @@ def summarise(study: Study) -> Summary:
     spreads = {s: stats.spread([part.samples[s].values for part in unique]) for s in SPLITS}
     chance = _chance([r for part in parts for r in part.done])
     rows = tuple(_row(study, place, spreads, shown, chance) for place in places)
-    able = [None if row.at_chance else row.scores["val"] for row in rows]
-    front = stats.front([row.macs for row in rows], [v and v.mean for v in able], SAME_COST)
-    return Summary(study, rows, shown, spreads[shown], chance, tuple(front))
+    front, chances = _front(rows, spreads["val"])
+    return Summary(study, rows, shown, spreads[shown], chance, front, chances)
+
+
+def _front(rows: Sequence[Row], common: Spread) -> tuple[tuple[int, ...], tuple]:
+    """The places on the front, and every row's chance of being there."""
+    able = [row.scores["val"] is not None and row.scores["val"].known for row in rows]
+    able = [yes and not row.at_chance for yes, row in zip(able, rows, strict=True)]
+    costs = [row.macs if yes else None for yes, row in zip(able, rows, strict=True)]
+    front = stats.front(costs, [r.scores["val"] and r.scores["val"].mean for r in rows], SAME_COST)
+    chances = stats.front_chances(costs, [row.terms["val"] for row in rows], common, SAME_COST)
+    return tuple(front), tuple(chances)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +127,7 @@ def _row(
         probed=any(r.role == "probe" for r in runs),
         readings=_readings(runs),
         tune_macs=tuning.macs([r for part in parts for r in part.tune]),
+        exploratory=any(looks.added(study, part.point) for part in parts),
     )
 
 

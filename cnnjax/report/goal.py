@@ -78,6 +78,9 @@ def told(s: Summary) -> str:
         return ""
     if not there:
         return f"no point came to {name(s)}"
+    if any(not r.typical.known for r in there):
+        each = [f"{r.row.name} in {steps(r)}" for r in rows if r.typical]
+        return f"to {name(s)}: {'; '.join(each)} (1 seed: too few for an interval or an order)"
     best = there[0]
     text = f"{best.row.name} came to {name(s)} first, in {steps(best)}"
     others = [

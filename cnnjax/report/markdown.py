@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import measured, space, transfer, tuning, words
+from cnnjax.report import fits, measured, space, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -20,6 +20,8 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     parts += ["## Findings", _findings(r)]
     parts += ["## Spaces", _spaces(r.summary)] if r.summary.sampled else []
     parts += ["## Points", _points(r)]
+    if notes := fits.missing(r.laws):
+        parts += ["## Power laws", "\n".join(f"- {escape(note)}" for note in notes)]
     if r.failures:
         lines = [
             f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures
@@ -54,7 +56,8 @@ def _points(r: Report) -> str:
     for series in s.series:
         for row in s.of(series):
             m = row.measures
-            cells = [row.name, *(words.si(m[k]) for k in ("params", "macs", "activations"))]
+            name = f"{row.name} (exploratory)" if row.exploratory else row.name
+            cells = [name, *(words.si(m[k]) for k in ("params", "macs", "activations"))]
             cells += [words.pixels(m["receptive_field"])]
             cells += [words.accuracy(row.scores[k]) for k in ("train", "val", "test")]
             cells += [cell(row)[0] for _, cell in more]

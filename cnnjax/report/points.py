@@ -27,6 +27,7 @@ class Row:
     MACs of all tuning runs together; `rise` is how far validation
     accuracy rose over the last fifth of the epochs. `probed`: the point was measured, not trained,
     and `readings` are its runs' mean measures, whether or not they came to their end.
+    `exploratory`: seeds were added after a look at it.
     """
 
     point: Point
@@ -45,6 +46,7 @@ class Row:
     at_edge: tuple[str, ...]
     rise: float | None
     probed: bool = False
+    exploratory: bool = False
     readings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     tune_macs: float | None = None
 
@@ -71,7 +73,9 @@ class Row:
 class Summary:
     """The latest plan's rows. `shown` is the split whose accuracy is told: `test`, or `val` while
     nothing has been tested. `front` are the places of the rows on the Pareto front of MACs and
-    validation accuracy, cheapest first; rows at chance are no trade and stay off it."""
+    validation accuracy, cheapest first; rows at chance are no trade and stay off it, and so do
+    those of one seed. `chances` is how sure each row is to be there, None where that can't be
+    said."""
 
     study: Study
     rows: tuple[Row, ...]
@@ -79,6 +83,7 @@ class Summary:
     spread: Spread
     chance: float | None
     front: tuple[int, ...]
+    chances: tuple[float | None, ...] = ()
 
     @property
     def shown_name(self) -> str:

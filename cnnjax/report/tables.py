@@ -57,7 +57,8 @@ def _point(
     score, train = s.score(row), row.scores["train"]
     ahead = train.mean - score.mean if score and train else None
     notes = [
-        *(["on the front"] if any(s.rows[i] is row for i in s.front) else []),
+        *_on_front(s, row),
+        *(["exploratory"] if row.exploratory else []),
         *(["at chance"] if row.at_chance else []),
         *(["still improving"] if row.rising else []),
         *(f"{TUNABLE[f].short} at the edge" for f in row.at_edge),
@@ -75,6 +76,15 @@ def _point(
     cells += [cell(row) for cell in more]
     cells += [("–" if row.rate is None else f"{row.rate:g}", row.rate)]
     return [*cells, (", ".join(notes), ", ".join(notes))]
+
+
+def _on_front(s: Summary, row: Row) -> list[str]:
+    """`on the front (98%)`, or of a point off it how likely it is to belong there."""
+    (place,) = [i for i, other in enumerate(s.rows) if other is row]
+    chance = s.chances[place] if s.chances else None
+    if place in s.front:
+        return [f"on the front ({words.chance(chance)})" if chance is not None else "on the front"]
+    return [f"{words.chance(chance)} to be on the front"] if (chance or 0) >= 0.05 else []
 
 
 def _raw(v: object) -> tuple[str, Any]:

@@ -138,6 +138,8 @@ def _said(r: Reached) -> str:
     if not r.macs:
         return f"{r.row.series or r.row.name} never came there"
     text = f"{r.row.series or r.row.name} {share(r)} of the training MACs"
+    if not r.share.known:
+        text += " (1 seed: too few for an interval)"
     if r.whole_share is not None:
         text += f", {words.times(r.whole_share)} with the pre-training counted"
     return text if len(r.macs) == r.tried else f"{text} ({len(r.macs)} of {r.tried} seeds)"

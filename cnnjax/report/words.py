@@ -12,6 +12,13 @@ def percent(v: float | None) -> str:
     return "–" if v is None else f"{100 * v:.1f}%"
 
 
+def chance(p: float) -> str:
+    """0.983 → `98%`; never quite nought or all."""
+    if 0.01 <= p <= 0.99:
+        return f"{100 * p:.0f}%"
+    return "under 1%" if p < 0.5 else "over 99%"
+
+
 def accuracy(i: Interval | None) -> str:
     """`79.5% [78.9, 80.1]`; a bound beyond 0 or 100 % can't be true and is cut there."""
     if i is None:

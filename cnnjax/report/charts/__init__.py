@@ -26,7 +26,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
         return [c for c in (space.distributions(s), accuracy.pareto(s)) if c is not None]
     found = [
         transfer.compute(s),
-        None if started.alone(s) else accuracy.pareto(s),
+        None if started.alone(s) else accuracy.pareto(s, r.laws),
         accuracy.along(s),
         transfer.to_scratch(s),
         goal.steps(s),

@@ -24,6 +24,7 @@ from cnnjax.report.charts.parts import (
     x_axis,
 )
 from cnnjax.report.charts.parts import colour as colour_by
+from cnnjax.report.fits import Law
 from cnnjax.report.points import Row, Summary
 
 TIP = {"name": "point", "accuracy": "accuracy", "cost": "MACs", "n": "seeds"}
@@ -32,8 +33,8 @@ MEAN = {"type": "point", "filled": True, "size": 90, "opacity": 1}
 INTERVAL = {"type": "rule", "strokeWidth": 2}
 
 
-def pareto(s: Summary) -> Chart | None:
-    """Accuracy against MACs with the front."""
+def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
+    """Accuracy against MACs with the front, and the power laws that the errors follow."""
     rows = [row for row in s.rows if s.score(row) and row.macs]
     if len({row.point.runs for row in rows}) < 2:
         return None
@@ -43,7 +44,7 @@ def pareto(s: Summary) -> Chart | None:
     shift = _aside(rows, 0.008 * max(math.log10(max(costs) / min(costs)), 0.5))
     data = [
         scores(row, s.score(row), s.shown_name)
-        | {"at": row.macs * 10**d, "place": f"{row.label} {row.macs}"}
+        | {"at": row.macs * 10**d, "place": f"{row.label} {row.macs}", "sure": _sure(s, row)}
         for row, d in zip(rows, shift, strict=True)
     ]
     # Of samples only the nets on the front are named, the others by their tooltips.
@@ -64,16 +65,20 @@ def pareto(s: Summary) -> Chart | None:
         layer(front, {"type": "line", "color": theme.var("strong"), "opacity": 0.45,
                       "strokeWidth": 7, "strokeCap": "round", "strokeJoin": "round"},
               x=x | {"field": "macs"}, y=y, order={"field": "macs"}),
+        *_curves(laws, domain, x, y, look["color"]),
         *chance_rule(s.chance, domain, edge=not _off(data, domain)),
         layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
         layer(_on(data, domain), INTERVAL, x=x, **ends, color=look["color"]),
-        layer(_on(data, domain), MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
+        layer(_on(data, domain), MEAN, x=x, y=y, **look,
+              tooltip=tooltip(**TIP, sure="on the Pareto front")),
         *_beyond(data, domain, "y", x=x, color=look["color"]),
         layer(_labels(_on(named, domain), domain, height),
               {"type": "text", "align": "left", "dx": 10},
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
     chosen = " Grey band: the Pareto front, selected on validation means." if len(front) > 1 else ""
+    drawn = [law for law in laws if law.found and law.measure == "macs"]
+    chosen += " Dashed: the power law of the error, with its 95% band." if drawn else ""
     return Chart(
         name="compute",
         title="Accuracy against compute",
@@ -84,6 +89,33 @@ def pareto(s: Summary) -> Chart | None:
         legend=legend(keys),
         wide=True,
     )
+
+
+def _sure(s: Summary, row: Row) -> str:
+    (place,) = [i for i, other in enumerate(s.rows) if other is row]
+    chance = s.chances[place] if s.chances else None
+    return "–" if chance is None else words.chance(chance)
+
+
+def _curves(
+    laws: Sequence[Law], domain: tuple[float, float], x: Spec, y: Spec, hue: Spec
+) -> list[Spec | None]:
+    """The fitted curves and their bands, as far as the axis shows them."""
+    low, high = domain
+    data = [
+        {"series": law.series, "at": cost, "mean": 1 - error,
+         "low": max(1 - above, low), "high": min(1 - below, high)}
+        for law in laws
+        if law.found and law.measure == "macs"
+        for cost, error, below, above in law.fit.points
+        if low <= 1 - error <= high
+    ]  # fmt: skip
+    ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
+    return [
+        layer(data, {"type": "area", "opacity": 0.12}, x=x, **ends, color=hue),
+        layer(data, {"type": "line", "strokeWidth": 1.5, "strokeDash": [5, 4]},
+              x=x, y=y, color=hue),
+    ]  # fmt: skip
 
 
 def along(s: Summary) -> Chart | None:

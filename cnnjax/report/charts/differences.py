@@ -29,6 +29,8 @@ VERDICTS = (
     Key("worse", theme.var("worse")),
     Key("no evidence", theme.var("muted")),
 )
+EXPLORATORY = " †"
+LOOKED = " †: seeds were added after a look, so the interval is exploratory."
 _NAMES = {"better": "better", "worse": "worse", "open": "no evidence", "unknown": "no evidence"}
 
 
@@ -40,7 +42,7 @@ def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
         "differences",
         "What each step changed",
         f"Difference in {s.shown_name} accuracy, in points, with 95% intervals{together}. "
-        "An interval across the line is no evidence of a difference.",
+        "An interval across the line is no evidence of a difference." + _looked(comparisons),
         "points",
         told,
     )
@@ -52,10 +54,15 @@ def doublings(comparisons: Sequence[Comparison]) -> Chart | None:
     return _forest(
         "doublings",
         "What each doubling of compute bought",
-        "The same differences for each doubling of MACs; steps at equal MACs are left out.",
+        "The same differences for each doubling of MACs; steps at equal MACs and "
+        "from or to points at chance are left out." + _looked(comparisons),
         "points per doubling of MACs",
         told,
     )
+
+
+def _looked(comparisons: Sequence[Comparison]) -> str:
+    return LOOKED if any(c.exploratory for c in comparisons) else ""
 
 
 def _forest(
@@ -84,7 +91,7 @@ def _datum(c: Comparison, i: Interval) -> dict:
     ends = (i.low, i.high) if i.known else (i.mean, i.mean)
     return {
         "group": across if c.across else c.series,
-        "label": c.row.label if c.across else c.label,
+        "label": (c.row.label if c.across else c.label) + (EXPLORATORY if c.exploratory else ""),
         "mean": 100 * i.mean, "low": 100 * ends[0], "high": 100 * ends[1],
         "verdict": _NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
         "chance": c.row.at_chance or c.base.at_chance,

@@ -3,7 +3,9 @@
 Nothing here knows of nets, records or pages.
 """
 
-from cnnjax.study.stats.contrasts import Sample, Terms, contrast, family
+from cnnjax.study.stats.chances import front_chances
+from cnnjax.study.stats.contrasts import contrast, family
+from cnnjax.study.stats.fits import Fit, NoFit, power_law
 from cnnjax.study.stats.intervals import (
     Interval,
     Spread,
@@ -14,9 +16,12 @@ from cnnjax.study.stats.intervals import (
     spread,
 )
 from cnnjax.study.stats.order import front, rank_correlation
+from cnnjax.study.stats.samples import Sample, Terms
 
 __all__ = [
+    "Fit",
     "Interval",
+    "NoFit",
     "Sample",
     "Spread",
     "Terms",
@@ -25,7 +30,9 @@ __all__ = [
     "difference",
     "family",
     "front",
+    "front_chances",
     "mean",
+    "power_law",
     "rank_correlation",
     "simultaneous",
     "spread",
