@@ -41,9 +41,7 @@ def cifar(
     )
 
 
-def slim(
-    blocks: int, classes: int = 10, input_shape: tuple[int, int, int] = (32, 32, 3)
-) -> Net:
+def slim(blocks: int, classes: int = 10, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Net:
     """For 32×32 on few cores: §4.2's stages with half the channels, after a pooled stem."""
     return Net(
         stem=Stage(Plain(8), pool=Pool()),

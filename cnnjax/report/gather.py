@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from cnnjax.report import predictions, words
-from cnnjax.report.points import BAD, MEASURES, SAME_COST, SPLITS, Row, Summary, curve_means
+from cnnjax.report.points import (
+    BAD,
+    MEASURES,
+    SAME_COST,
+    SETTING,
+    SPLITS,
+    Row,
+    Summary,
+    curve_means,
+)
 from cnnjax.report.predictions import ORIGINAL
 from cnnjax.study import stats
 from cnnjax.study.records import Point, Record, Study
@@ -24,8 +33,10 @@ def summarise(study: Study) -> Summary:
     chance = _chance([r for part in parts for r in part.done])
     rows = tuple(_row(study, place, spreads, shown, chance) for place in places)
     able = [None if row.at_chance else row.scores["val"] for row in rows]
-    front = stats.front([row.macs for row in rows], [v and v.mean for v in able], SAME_COST)
-    return Summary(study, rows, shown, spreads[shown], chance, tuple(front))
+    found = Summary(study, rows, shown, spreads[shown], chance, ())
+    costs = [found.cost(row) for row in rows]
+    front = stats.front(costs, [v and v.mean for v in able], SAME_COST)
+    return dataclasses.replace(found, front=tuple(front))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +97,8 @@ def _row(
         )
     series = words.axis_value(point.axes.get(study.series)) if study.series else ""
     x = point.axes.get(study.x_axis) if study.x_axis else None
-    label = words.place(study.x_axis, x) or point.net or "the net"
+    label = words.axis_value(point.axes.get(SETTING)) or words.place(study.x_axis, x)
+    label = label or point.net or "the net"
     runs = [r for part in parts for r in part.runs]
     done = [r for part in parts for r in part.done]
     label += " (adapted)" if any(r.adapted for r in runs) else ""

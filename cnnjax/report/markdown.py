@@ -17,7 +17,12 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     parts += [f"> **{escape(b)}**" for b in r.banners]
     if r.progress:
         parts.append(f"> {r.progress}")
-    parts += ["## Findings", _findings(r), "## Points", _points(r)]
+    parts += ["## Findings", _findings(r)]
+    for table in r.tables:
+        lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
+        parts += [f"## {escape(table.title)}", f"{escape(table.note)}."]
+        parts += ["\n".join([*_head(table.head), *lines])]
+    parts += ["## Points", _points(r)]
     if r.failures:
         lines = [
             f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures

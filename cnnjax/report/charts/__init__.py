@@ -7,6 +7,7 @@ from cnnjax.report.breakdown import Breakdown
 from cnnjax.report.charts import (
     accuracy,
     differences,
+    doubling,
     goal,
     inside,
     scaling,
@@ -21,14 +22,17 @@ from cnnjax.report.findings import Report
 def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
+    gained = doubling.gains(s, r.gains, r.comparisons)
     found = [
+        gained if s.of_compute else None,
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s),
         accuracy.along(s),
         transfer.to_scratch(s),
         goal.steps(s),
         differences.differences(s, r.comparisons),
-        differences.doublings(r.comparisons),
+        None if gained else differences.doublings(r.comparisons),
+        None if s.of_compute else gained,
         training.training_gap(s),
         *(differences.breakdown(s, b) for b in breakdowns),
         inside.flow(s),

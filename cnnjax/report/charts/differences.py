@@ -29,7 +29,12 @@ VERDICTS = (
     Key("worse", theme.var("worse")),
     Key("no evidence", theme.var("muted")),
 )
-_NAMES = {"better": "better", "worse": "worse", "open": "no evidence", "unknown": "no evidence"}
+VERDICT_NAMES = {
+    "better": "better",
+    "worse": "worse",
+    "open": "no evidence",
+    "unknown": "no evidence",
+}
 
 
 def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
@@ -47,13 +52,13 @@ def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
 
 
 def doublings(comparisons: Sequence[Comparison]) -> Chart | None:
-    """Points gained per doubling of MACs, where MACs differ."""
+    """Points gained per doubling of training MACs, where they differ."""
     told = [(c, c.doubling) for c in comparisons if c.doubling is not None]
     return _forest(
         "doublings",
         "What each doubling of compute bought",
-        "The same differences for each doubling of MACs; steps at equal MACs are left out.",
-        "points per doubling of MACs",
+        "The same differences for each doubling of training MACs; steps at equal MACs left out.",
+        "points per doubling of training MACs",
         told,
     )
 
@@ -86,7 +91,7 @@ def _datum(c: Comparison, i: Interval) -> dict:
         "group": across if c.across else c.series,
         "label": c.row.label if c.across else c.label,
         "mean": 100 * i.mean, "low": 100 * ends[0], "high": 100 * ends[1],
-        "verdict": _NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
+        "verdict": VERDICT_NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
         "chance": c.row.at_chance or c.base.at_chance,
     }  # fmt: skip
 
