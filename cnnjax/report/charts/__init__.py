@@ -24,10 +24,10 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     s = r.summary
     gained = doubling.gains(s, r.gains, r.comparisons)
     found = [
-        gained if s.of_compute else None,
+        *((gained, accuracy.along(s)) if s.of_compute else ()),
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s),
-        accuracy.along(s),
+        None if s.of_compute else accuracy.along(s),
         transfer.to_scratch(s),
         goal.steps(s),
         differences.differences(s, r.comparisons),

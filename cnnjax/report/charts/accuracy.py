@@ -99,7 +99,8 @@ def along(s: Summary) -> Chart | None:
     rows = [row for row in rows if not row.point.axes.get(SETTING)]  # They stand at one place.
     if len({row.label for row in rows}) < 2:
         return None
-    keys = series_keys(s)
+    there = {row.series for row in rows}
+    keys = tuple(key for key in series_keys(s) if key.label in there)
     spec = (_along_numbers if s.numeric else _along_names)(s, rows, keys)
     return Chart(
         name="axis",
@@ -109,6 +110,7 @@ def along(s: Summary) -> Chart | None:
         alt=f"{s.shown_name} accuracy along {s.study.x_label}. " + _told(s, rows),
         views=(spec,),
         legend=legend(keys),
+        wide=s.of_compute,
     )
 
 
