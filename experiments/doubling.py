@@ -35,7 +35,7 @@ TOLERANCE = flags.DEFINE_float(
 X = ("compute", "compute (× the base)")
 SERIES = "axis"
 DEFAULTS = Defaults(
-    common=SMALL | {"net": "resnet14_slim", "epochs": 8},
+    common=SMALL | {"net": "resnet14_slim", "epochs": 6},
     quick=QUICK | {"axes": "width,length", "factors": "0.5,1,2", "equal": "none"},
 )
 

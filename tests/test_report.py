@@ -439,7 +439,7 @@ def test_the_charts_answer_in_order(studies):
         return [c.name for c in charts.every(told(studies[name]), [])]
 
     assert names("filter_size") == [
-        "compute", "axis", "differences", "doublings", "gap", "curves", "rates",
+        "compute", "axis", "differences", "doubling", "gap", "curves", "rates",
     ]  # fmt: skip
     assert names("train") == ["gap", "curves", "rates"]
 

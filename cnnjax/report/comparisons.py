@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from cnnjax.report.points import Row, Summary
+from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study import stats
 from cnnjax.study.stats import Interval
 
@@ -59,14 +59,25 @@ class Comparison:
         return self.row.macs / self.base.macs
 
     @property
+    def trained(self) -> float | None:
+        """How many times the base's training MACs, on as many images: more data are more than
+        compute."""
+        pair = [row.measures["train_macs"] for row in (self.row, self.base)]
+        if not all(pair) or self.row.train_examples != self.base.train_examples:
+            return None
+        return pair[0] / pair[1]
+
+    @property
     def doubling(self) -> Interval | None:
-        """What each doubling of MACs bought along the axis; None where MACs differ by less than a
-        tenth, and from or to a point at chance, which bought nothing yet."""
+        """What each doubling of training MACs bought along the axis (of MACs where the former
+        aren't known); None where they differ by less than a tenth, and from or to a point at
+        chance, which bought nothing yet."""
         if self.across or self.row.at_chance or self.base.at_chance:
             return None
-        if self.cost is None or abs(math.log2(self.cost)) < math.log2(1.1):
+        cost = self.trained or self.cost
+        if cost is None or abs(math.log2(cost)) < math.log2(1.1):
             return None
-        d = math.log2(self.cost)
+        d = math.log2(cost)
         ends = (
             sorted(v / d for v in (self.gap.low, self.gap.high)) if self.gap.known else [None] * 2
         )
@@ -87,15 +98,19 @@ def planned(summary: Summary) -> int:
 
 
 def _pairs(summary: Summary) -> Iterator[tuple[Row, Row, bool]]:
-    """Along a numeric axis each place less the one before; among names each less the first; then
-    the later series less the first where they meet in different nets. The nets of samples are
-    not compared one with another."""
+    """Along a numeric axis each place less the one before; among names, and among settings at one
+    place, each less the first; then the later series less the first where they meet in different
+    nets (where compute is the axis their gains per doubling are compared instead). The nets of
+    samples are not compared one with another."""
     if summary.sampled:
         return
     for series in summary.series:
         rows = summary.of(series)
+        onward = summary.numeric and not rows[0].point.axes.get(SETTING)
         for a, b in itertools.pairwise(rows):
-            yield (b, a if summary.numeric else rows[0], False)
+            yield (b, a if onward else rows[0], False)
+    if summary.of_compute:
+        return
     first, *others = summary.series or [""]
     for series in others:
         for base, row in itertools.product(summary.of(first), summary.of(series)):

@@ -3,10 +3,22 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import caution, fits, goal, input_wait, measured, space, transfer, words
+from cnnjax.report import (
+    caution,
+    doubling,
+    fits,
+    goal,
+    input_wait,
+    measured,
+    space,
+    transfer,
+    words,
+)
 from cnnjax.report.advice import advise
+from cnnjax.report.answers import Table, tables
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
+from cnnjax.report.doubling import Gain, gains
 from cnnjax.report.gather import summarise
 from cnnjax.report.points import SAME_COST, Row, Summary
 from cnnjax.study.records import Study
@@ -30,6 +42,8 @@ class Report:
     summary: Summary
     comparisons: tuple[Comparison, ...]
     laws: tuple[fits.Law, ...]
+    gains: tuple[Gain, ...]
+    tables: tuple[Table, ...]
     findings: tuple[Finding, ...]
     banners: tuple[str, ...]
     failures: tuple[Failure, ...]
@@ -47,12 +61,15 @@ def report(study: Study, advice: str | None = None) -> Report:
     """Everything to be said of a study; `advice` replaces the derived next command."""
     summary = summarise(study)
     comparisons = tuple(compare(summary))
+    doubled = gains(summary)
     planned, finished = progress(study)
     complete = finished >= planned
     draft = Report(
         summary=summary,
         comparisons=comparisons,
         laws=tuple(fits.laws(summary)),
+        gains=doubled,
+        tables=tables(summary, doubled, comparisons),
         findings=(),
         banners=tuple(banners(study)),
         failures=tuple(failures(summary)),
@@ -77,6 +94,7 @@ def _findings(r: Report) -> list[Finding]:
         return [*found, *_notes(s)]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
+    found = [*_doubled(r), *found] if s.of_compute else [*found, *_doubled(r)]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []
     found += [Finding("Compute that pre-training saves", text, "lead") for text in transfer.told(s)]
     found += [_said(s, c) for c in r.comparisons]
@@ -89,9 +107,15 @@ def _findings(r: Report) -> list[Finding]:
     found += [Finding("Power law", fits.told(law)) for law in r.laws if law.found]
     found += [*_gap(s), *_survivors(s)]
     found += [Finding(*told) for told in caution.told(s, r.comparisons)]
+    found += [Finding(*told) for told in doubling.notes(s, r.gains)] if r.gains else []
     slow = input_wait.advised(plan_runs(s.study))
     found += [Finding("Input is the bottleneck", slow)] if slow else []
     return [*found, *_notes(s)]
+
+
+def _doubled(r: Report) -> list[Finding]:
+    told = doubling.told(r.summary, r.gains) if r.gains else ""
+    return [Finding("What a doubling of compute buys", told, "lead")] if told else []
 
 
 def _alone(s: Summary) -> str:
@@ -108,12 +132,12 @@ def _best(r: Report) -> list[Finding]:
     if not able:
         return []
     best = max(able, key=lambda row: row.scores["val"].mean)
-    text = f"{best.name}: {_told(s, best)} at {words.si(best.macs)} MACs"
+    text = f"{best.name}: {_told(s, best)} at {words.si(s.cost(best))} {s.cost_name}"
     front = [s.rows[i] for i in s.front]
-    if front and best.macs and front[0].macs and front[0].point.runs != best.point.runs:
+    if front and s.cost(best) and front[0].point.runs != best.point.runs:
         cheap = front[0]
         text += (
-            f", {words.times(best.macs / cheap.macs)} the MACs of {cheap.name} "
+            f", {words.times(s.cost(best) / s.cost(cheap))} the {s.cost_name} of {cheap.name} "
             f"({words.percent(s.score(cheap) and s.score(cheap).mean)}), the cheapest on the "
             "Pareto front"
         )
@@ -142,6 +166,8 @@ def _told(s: Summary, row: Row) -> str:
 def _said(s: Summary, c: Comparison) -> Finding:
     text = f"{c.label} = {words.gap(c.gap)}"
     trained = transfer.cost(s, c.row, c.base)
+    if trained is None and c.cost is not None and abs(c.cost - 1) < SAME_COST:
+        trained = c.trained if c.doubling is not None else None
     if trained is not None:
         text += f" for {words.times(trained)} the training MACs"
     elif c.cost is not None:
@@ -172,7 +198,7 @@ def _sure(s: Summary, place: int) -> str:
     """`3×3 (98%, 2.90 M MACs)`"""
     row, chance = s.rows[place], s.chances[place]
     sure = "" if chance is None else f"{words.chance(chance)}, "
-    return f"{row.name} ({sure}{words.si(row.macs)} MACs)"
+    return f"{row.name} ({sure}{words.si(s.cost(row))} {s.cost_name})"
 
 
 def _once(s: Summary, places: Sequence[int]) -> list[int]:

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from cnnjax.report import looks, predictions, tuning, words
-from cnnjax.report.points import BAD, MEASURES, SAME_COST, SPLITS, Row, Summary, curve_means
+from cnnjax.report.points import (
+    BAD,
+    MEASURES,
+    SAME_COST,
+    SETTING,
+    SPLITS,
+    Row,
+    Summary,
+    curve_means,
+)
 from cnnjax.report.predictions import ORIGINAL
 from cnnjax.study import stats
 from cnnjax.study.records import Point, Record, Study
@@ -23,15 +32,19 @@ def summarise(study: Study) -> Summary:
     spreads = {s: stats.spread([part.samples[s].values for part in unique]) for s in SPLITS}
     chance = _chance([r for part in parts for r in part.done])
     rows = tuple(_row(study, place, spreads, shown, chance) for place in places)
-    front, chances = _front(rows, spreads["val"])
-    return Summary(study, rows, shown, spreads[shown], chance, front, chances)
+    found = Summary(study, rows, shown, spreads[shown], chance, ())
+    costs = [found.cost(row) for row in rows]
+    front, chances = _front(rows, costs, spreads["val"])
+    return dataclasses.replace(found, front=front, chances=chances)
 
 
-def _front(rows: Sequence[Row], common: Spread) -> tuple[tuple[int, ...], tuple]:
+def _front(
+    rows: Sequence[Row], costs: Sequence[float | None], common: Spread
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     """The places on the front, and every row's chance of being there."""
     able = [row.scores["val"] is not None and row.scores["val"].known for row in rows]
     able = [yes and not row.at_chance for yes, row in zip(able, rows, strict=True)]
-    costs = [row.macs if yes else None for yes, row in zip(able, rows, strict=True)]
+    costs = [cost if yes else None for yes, cost in zip(able, costs, strict=True)]
     front = stats.front(costs, [r.scores["val"] and r.scores["val"].mean for r in rows], SAME_COST)
     chances = stats.front_chances(costs, [row.terms["val"] for row in rows], common, SAME_COST)
     return tuple(front), tuple(chances)
@@ -97,7 +110,8 @@ def _row(
     x = point.axes.get(study.x_axis) if study.x_axis else None
     number = None if study.x_axis else point.axes.get("number")
     numbered = "" if number is None else f"#{words.axis_value(number)}"
-    label = words.place(study.x_axis, x) or numbered or point.net or "the net"
+    label = words.axis_value(point.axes.get(SETTING)) or words.place(study.x_axis, x)
+    label = label or numbered or point.net or "the net"
     runs = [r for part in parts for r in part.runs]
     done = [r for part in parts for r in part.done]
     label += " (adapted)" if any(r.adapted for r in runs) else ""

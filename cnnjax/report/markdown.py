@@ -19,6 +19,10 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
         parts.append(f"> {r.progress}")
     parts += ["## Findings", _findings(r)]
     parts += ["## Spaces", _spaces(r.summary)] if r.summary.sampled else []
+    for table in r.tables:
+        lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
+        parts += [f"## {escape(table.title)}", f"{escape(table.note)}."]
+        parts += ["\n".join([*_head(table.head), *lines])]
     parts += ["## Points", _points(r)]
     if notes := fits.missing(r.laws):
         parts += ["## Power laws", "\n".join(f"- {escape(note)}" for note in notes)]

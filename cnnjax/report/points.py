@@ -11,6 +11,7 @@ from cnnjax.study.stats import Interval, Spread, Terms
 BAD = ("diverged", "failed", "out_of_memory")
 SPLITS = ("train", "val", "test")
 MEASURES = ("params", "macs", "activations", "receptive_field", "train_macs")
+SETTING = "setting"  # The axis that names points which stand at one place of the study's.
 SAME_COST = 0.05  # MACs this near count as equal, as those of nets that are matched in them.
 RISING = 0.01  # More than this over the last fifth of the epochs is "still improving".
 
@@ -65,6 +66,13 @@ class Row:
         return [math.fsum(w * v for w, v in zip(weights, vs, strict=True)) for vs in seeds]
 
     @property
+    def train_examples(self) -> int | None:
+        """Training images, where all runs agree on their number."""
+        counts = {r.data.get("train_examples") for r in self.done}
+        n = counts.pop() if len(counts) == 1 else None
+        return n if type(n) is int else None
+
+    @property
     def rising(self) -> bool:
         return self.rise is not None and self.rise > RISING
 
@@ -72,7 +80,7 @@ class Row:
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """The latest plan's rows. `shown` is the split whose accuracy is told: `test`, or `val` while
-    nothing has been tested. `front` are the places of the rows on the Pareto front of MACs and
+    nothing has been tested. `front` are the places of the rows on the Pareto front of `cost` and
     validation accuracy, cheapest first; rows at chance are no trade and stay off it, and so do
     those of one seed. `chances` is how sure each row is to be there, None where that can't be
     said."""
@@ -98,6 +106,20 @@ class Summary:
     def sampled(self) -> bool:
         """Whether a series is a sample: its points stand along no axis, they are numbered."""
         return self.study.x_axis is None and "number" in self.study.axes
+
+    @property
+    def of_compute(self) -> bool:
+        """Whether compute itself is the axis, along several ways to spend it."""
+        return self.study.x_axis == "compute"
+
+    def cost(self, row: Row) -> float | None:
+        """What a row's accuracy is held against: MACs of an image, or of the training where the
+        length of training is among the ways to spend them."""
+        return row.measures["train_macs"] if self.of_compute else row.macs
+
+    @property
+    def cost_name(self) -> str:
+        return "training MACs" if self.of_compute else "MACs"
 
     @property
     def series(self) -> list[str]:

@@ -13,7 +13,7 @@ LAYERS = 400  # Rows shown of one net.
 
 
 def section(r: Report) -> str:
-    """The section with every point, and behind folds every run and every layer."""
+    """Tables of answers, the section with every point, and behind folds every run and layer."""
     s = r.summary
     head, rows = _measured(s) if s.probed else _trained(r)
     columns = table.columns(s.study)
@@ -24,9 +24,14 @@ def section(r: Report) -> str:
             nets.setdefault(row.point.runs, row)
     layers = "".join(map(_layers, nets.values()))
     cells = [[(c, c) for c in row] for row in space.table(s)] if s.sampled else []
-    spaces = f"<h2>Spaces</h2>{_table(space.HEAD, cells)}" if cells else ""
+    answers = f"<section><h2>Spaces</h2>{_table(space.HEAD, cells)}</section>" if cells else ""
+    answers += "".join(
+        f"<section><h2>{html.escape(t.title)}</h2>"
+        f'<p class="quiet">{html.escape(t.note)}.</p>{_table(t.head, t.rows)}</section>'
+        for t in r.tables
+    )
     return (
-        f'<section>{spaces}<h2>Every point</h2>{_table(head, rows)}'
+        f'{answers}<section><h2>Every point</h2>{_table(head, rows)}'
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
         f"</summary>{_table(columns, raw)}</details>{layers}</section>"
     )  # fmt: skip

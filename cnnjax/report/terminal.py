@@ -24,6 +24,9 @@ def answer(r: Report, colour: bool = False, width: int = 80) -> str:
     for finding in r.findings:
         told = f"{finding.head}: {finding.text}" if finding.head else finding.text
         lines += [paint(line, finding.tone) for line in _wrap(told, width)]
+    for table in r.tables:
+        body = [[shown for shown, _ in row] for row in table.rows]
+        lines += ["", paint(table.title, "lead"), *_laid(list(table.head), body, {0}, paint)]
     if r.failures:
         lines += ["", f"{words.count(len(r.failures), 'run')} ended badly:"]
         for f in r.failures[:REASONS]:
@@ -41,12 +44,12 @@ def answer(r: Report, colour: bool = False, width: int = 80) -> str:
 def _table(s: Summary, paint) -> list[str]:
     rows = [row for series in s.series for row in s.of(series)]
     head = [s.study.series.replace("_", " ")] if s.study.series else []
-    head += [s.study.x_label or "net", "MACs", f"{s.shown_name} accuracy", "n", ""]
+    head += [s.study.x_label or "net", s.cost_name, f"{s.shown_name} accuracy", "n", ""]
     body = []
     for row in rows:
         score = s.score(row)
         cells = [row.series] if s.study.series else []
-        cells += [row.label, words.si(row.macs), words.accuracy(score)]
+        cells += [row.label, words.si(s.cost(row)), words.accuracy(score)]
         cells += [_seeds(row, score.n if score else 0), bar(score.mean) if score else ""]
         body.append(cells)
     return _laid(head, body, {0, 1 if s.study.series else 0, len(head) - 1}, paint)

@@ -100,6 +100,8 @@ def place(axis: str | None, v: Axis) -> str:
         return v
     if axis == "kernel_size":
         return f"{axis_value(v)}×{axis_value(v)}"
+    if axis == "compute":
+        return f"{axis_value(v)}×"
     return f"{axis.replace('_', ' ')} {axis_value(v)}"
 
 

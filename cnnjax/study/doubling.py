@@ -53,12 +53,9 @@ class Base:
         s = self.setting
         return Spot(self.make(s.image_shape), s.dataset, s.recipe)
 
-    def run(
-        self, spot: Spot, *, notes: Sequence[str] = (), weight: float = 1.0, **axes: Any
-    ) -> Any:
-        return self.setting.run(
-            spot.net, dataset=spot.dataset, recipe=spot.recipe, notes=notes, weight=weight, **axes
-        )
+    def run(self, spot: Spot, **more: Any) -> Any:
+        """`Setting.run` of what stands at a spot."""
+        return self.setting.run(spot.net, dataset=spot.dataset, recipe=spot.recipe, **more)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Record:
     started: str | None = None
     finished: str | None = None
     epochs_done: int = 0
+    steps_done: int = 0
 
     @property
     def learning_rate(self) -> float | None:
@@ -187,6 +188,7 @@ def read_run(data: Mapping[str, Any]) -> Record:
         started=_text(data.get("started")) or None,
         finished=_text(data.get("finished")) or None,
         epochs_done=_integer(data.get("epochs_done")),
+        steps_done=_integer(data.get("steps_done")),
     )
 
 

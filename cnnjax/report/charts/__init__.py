@@ -7,6 +7,7 @@ from cnnjax.report.breakdown import Breakdown
 from cnnjax.report.charts import (
     accuracy,
     differences,
+    doubling,
     goal,
     inside,
     scaling,
@@ -24,14 +25,17 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     s = r.summary
     if s.sampled:  # Of so many nets none has a line of its own.
         return [c for c in (space.distributions(s), accuracy.pareto(s)) if c is not None]
+    gained = doubling.gains(s, r.gains, r.comparisons)
     found = [
+        *((gained, accuracy.along(s)) if s.of_compute else ()),
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s, r.laws),
-        accuracy.along(s),
+        None if s.of_compute else accuracy.along(s),
         transfer.to_scratch(s),
         goal.steps(s),
         differences.differences(s, r.comparisons),
-        differences.doublings(r.comparisons),
+        None if gained else differences.doublings(r.comparisons),
+        None if s.of_compute else gained,
         training.training_gap(s),
         *(differences.breakdown(s, b) for b in breakdowns),
         inside.flow(s),

@@ -25,7 +25,7 @@ from cnnjax.report.charts.parts import (
 )
 from cnnjax.report.charts.parts import colour as colour_by
 from cnnjax.report.fits import Law
-from cnnjax.report.points import Row, Summary
+from cnnjax.report.points import SETTING, Row, Summary
 
 TIP = {"name": "point", "accuracy": "accuracy", "cost": "MACs", "n": "seeds"}
 SEED = {"type": "circle", "size": 16, "opacity": 0.45}
@@ -35,16 +35,22 @@ INTERVAL = {"type": "rule", "strokeWidth": 2}
 
 def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
     """Accuracy against MACs with the front, and the power laws that the errors follow."""
-    rows = [row for row in s.rows if s.score(row) and row.macs]
+    rows = [row for row in s.rows if s.score(row) and s.cost(row)]
     if len({row.point.runs for row in rows}) < 2:
         return None
     keys = series_keys(s)
     domain = _domain(s)
-    costs = [row.macs for row in rows]
+    costs = [s.cost(row) for row in rows]
     shift = _aside(rows, 0.008 * max(math.log10(max(costs) / min(costs)), 0.5))
     data = [
         scores(row, s.score(row), s.shown_name)
-        | {"at": row.macs * 10**d, "place": f"{row.label} {row.macs}", "sure": _sure(s, row)}
+        | {
+            "at": s.cost(row) * 10**d,
+            "place": f"{row.label} {s.cost(row)}",
+            "macs": s.cost(row),
+            "cost": words.si(s.cost(row)),
+            "sure": _sure(s, row),
+        }
         for row, d in zip(rows, shift, strict=True)
     ]
     # Of samples only the nets on the front are named, the others by their tooltips.
@@ -55,8 +61,13 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         for row, datum in zip(rows, data, strict=True)
         for v in row.values(s.shown)
     ]
-    front = [scores(s.rows[i], s.score(s.rows[i]), "") for i in s.front if s.score(s.rows[i])]
-    x = {"field": "at", **log_axis(costs, "MACs per image (multiply-accumulates, log scale)")}
+    front = [
+        scores(row, s.score(row), "") | {"macs": s.cost(row)}
+        for row in (s.rows[i] for i in s.front)
+        if s.score(row)
+    ]
+    whose = "of the training" if s.of_compute else "per image"
+    x = {"field": "at", **log_axis(costs, f"MACs {whose} (multiply-accumulates, log scale)")}
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     look = {"color": colour_by("series", keys), "shape": shape("series", keys)}
     height = 340
@@ -121,9 +132,11 @@ def _curves(
 def along(s: Summary) -> Chart | None:
     """Accuracy along the study's axis, a line a series; names stand beside each other's rows."""
     rows = [row for row in s.rows if s.score(row) and row.x is not None]
+    rows = [row for row in rows if not row.point.axes.get(SETTING)]  # They stand at one place.
     if len({row.label for row in rows}) < 2:
         return None
-    keys = series_keys(s)
+    there = {row.series for row in rows}
+    keys = tuple(key for key in series_keys(s) if key.label in there)
     spec = (_along_numbers if s.numeric else _along_names)(s, rows, keys)
     return Chart(
         name="axis",
@@ -133,6 +146,7 @@ def along(s: Summary) -> Chart | None:
         alt=f"{s.shown_name} accuracy along {s.study.x_label}. " + _told(s, rows),
         views=(spec,),
         legend=legend(keys),
+        wide=s.of_compute,
     )
 
 

@@ -31,7 +31,12 @@ VERDICTS = (
 )
 EXPLORATORY = " †"
 LOOKED = " †: seeds were added after a look, so the interval is exploratory."
-_NAMES = {"better": "better", "worse": "worse", "open": "no evidence", "unknown": "no evidence"}
+VERDICT_NAMES = {
+    "better": "better",
+    "worse": "worse",
+    "open": "no evidence",
+    "unknown": "no evidence",
+}
 
 
 def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
@@ -49,14 +54,14 @@ def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
 
 
 def doublings(comparisons: Sequence[Comparison]) -> Chart | None:
-    """Points gained per doubling of MACs, where MACs differ."""
+    """Points gained per doubling of training MACs, where they differ."""
     told = [(c, c.doubling) for c in comparisons if c.doubling is not None]
     return _forest(
         "doublings",
         "What each doubling of compute bought",
-        "The same differences for each doubling of MACs; steps at equal MACs and "
+        "The same differences for each doubling of training MACs; steps at equal MACs and "
         "from or to points at chance are left out." + _looked(comparisons),
-        "points per doubling of MACs",
+        "points per doubling of training MACs",
         told,
     )
 
@@ -93,7 +98,7 @@ def _datum(c: Comparison, i: Interval) -> dict:
         "group": across if c.across else c.series,
         "label": (c.row.label if c.across else c.label) + (EXPLORATORY if c.exploratory else ""),
         "mean": 100 * i.mean, "low": 100 * ends[0], "high": 100 * ends[1],
-        "verdict": _NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
+        "verdict": VERDICT_NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
         "chance": c.row.at_chance or c.base.at_chance,
     }  # fmt: skip
 

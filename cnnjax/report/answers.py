@@ -1,0 +1,110 @@
+"""Tables that answer a study's question: gains per doubling, ranked, and what equal MACs bought.
+
+The dashboard, report.md and the terminal lay out the same cells.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from cnnjax.report import words
+from cnnjax.report.comparisons import Comparison
+from cnnjax.report.doubling import Gain, cost
+from cnnjax.report.points import SAME_COST, SETTING, Row, Summary
+
+Cell = tuple[str, Any]  # Shown, and to sort by.
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    title: str
+    note: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def tables(
+    s: Summary, gains: Sequence[Gain], comparisons: Sequence[Comparison]
+) -> tuple[Table, ...]:
+    """Those for which there is something to tell."""
+    found = (_ranked(s, gains, comparisons), _equal(s, comparisons))
+    return tuple(table for table in found if table is not None)
+
+
+def steps(gain: Gain, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The series' single steps whose compute differs, cheapest first."""
+    inside = {id(row) for row in gain.rows}
+    found = [
+        c
+        for c in comparisons
+        if not c.across and c.doubling is not None and {id(c.row), id(c.base)} <= inside
+    ]
+    return sorted(found, key=lambda c: cost(c.row))
+
+
+def _ranked(s: Summary, gains: Sequence[Gain], comparisons: Sequence[Comparison]) -> Table | None:
+    if len(gains) < 2:  # One alone is a sentence.
+        return None
+    rows = []
+    for g in gains:
+        single = ", ".join(words.signed(c.doubling.mean) for c in steps(g, comparisons))
+        span = f"{words.si(cost(g.rows[0]))} to {words.si(cost(g.rows[-1]))}"
+        rows.append((
+            (g.series or "the study", g.series),
+            (words.gap(g.slope), g.slope.mean),
+            (g.rank or "–", g.ranks and g.ranks[0]),
+            (single, single),
+            (span, g.span),
+        ))  # fmt: skip
+    return Table(
+        "What a doubling of compute buys",
+        f"{s.shown_name} accuracy per doubling of training MACs: the slope over all points of a "
+        "series with its 95% interval, then each step for itself",
+        (s.study.series or "series", "gain a doubling", "rank", "step by step", "training MACs"),
+        tuple(rows),
+    )
+
+
+def _equal(s: Summary, comparisons: Sequence[Comparison]) -> Table | None:
+    """Settings that leave MACs alone, less the first of them."""
+    found = [
+        c
+        for c in comparisons
+        if not c.across
+        and c.row.point.axes.get(SETTING)
+        and c.cost is not None
+        and abs(c.cost - 1) < SAME_COST
+    ]
+    if not found:
+        return None
+    base = found[0].base
+    rows = [(base, ("–", None)), *((c.row, (words.gap(c.gap), c.gap.mean)) for c in found)]
+    return Table(
+        "At equal MACs",
+        f"difference in {s.shown_name} accuracy to {base.label}, with 95% intervals corrected for "
+        "the number of differences; a training step's time as measured in these trainings",
+        ("setting", "difference", f"{s.shown_name} accuracy", "receptive field", "a step"),
+        tuple(
+            (
+                (row.label, row.label),
+                gap,
+                (words.accuracy(s.score(row)), s.score(row).mean),
+                (words.pixels(row.measures["receptive_field"]), row.measures["receptive_field"]),
+                _step(row),
+            )
+            for row, gap in rows
+        ),
+    )
+
+
+def _step(row: Row) -> Cell:
+    """Measured milliseconds of training a step, the mean over the row's runs."""
+    known = [
+        1000 * seconds / r.steps_done
+        for r in row.done
+        if (seconds := r.timings.get("train_seconds")) and r.steps_done > 0
+    ]
+    if not known:
+        return "–", None
+    mean = sum(known) / len(known)
+    return f"{mean:.3g} ms", mean
