@@ -285,6 +285,17 @@ def test_points_at_chance_are_left_out_and_told(tmp_path):
     assert "width 0.5×" in said["Left out of the gains"]
 
 
+def test_an_axis_that_is_mostly_at_chance_has_no_gain_and_that_is_told(tmp_path):
+    rows = [
+        r if r[0] != "kernel" or r[1] == 1 else (*r[:4], 0.1, "")
+        for r in planted({"width": 0.03, "kernel": 0.0})
+    ]
+    r = findings.report(write(tmp_path, rows).load())
+    assert [g.series for g in r.gains] == ["width"]
+    said = {f.head: f.text for f in r.findings}
+    assert said["Without a gain"].startswith("kernel: fewer than 3 levels")
+
+
 def test_more_images_are_no_doubling_of_compute(tmp_path):
     def spoil(record):
         record["data"]["train_examples"] = int(record["measures"]["macs"]["value"] / 100)

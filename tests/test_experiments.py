@@ -14,6 +14,12 @@ FOLDER = Path(__file__).parent.parent / "experiments"
 SMALLER = {
     "filter_size": ["--kernel_sizes=1,3"],
     "width": ["--widths=0.5,1"],
+    "doubling": [
+        "--axes=width,resolution,length",
+        "--factors=0.5,1,2",
+        "--equal=dilation,pooling",
+        "--tolerance=0.3",
+    ],
     "resolution": ["--resolutions=8,12"],
     "depth": ["--depths=1", "--width=0.25"],
     "dilation": ["--dilations=1,2"],

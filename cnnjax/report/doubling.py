@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnjax.report import words
-from cnnjax.report.points import Row, Summary
+from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study import stats
 from cnnjax.study.stats import Interval
 
@@ -69,28 +69,23 @@ def cost(row: Row) -> float | None:
 
 def gains(s: Summary) -> tuple[Gain, ...]:
     """The series that spend compute at three levels or more, the largest gain first."""
-    able, out = {}, {}
+    able, left_out = {}, {}
     for series in s.series if s.numeric else ():
         # With one seed nothing is told from chance, and so nothing is ranked.
         rows = [r for r in s.of(series) if s.terms(r) and s.score(r).known and cost(r)]
-        sure = sorted((row for row in rows if not row.at_chance), key=cost)
+        sure = tuple(sorted((row for row in rows if not row.at_chance), key=cost))
         if _levels(sure) >= LEVELS and _one_task(sure):
             able[series] = sure
-            out[series] = tuple(row for row in rows if row.at_chance)
-    places = {k: [math.log2(cost(row)) for row in rows] for k, rows in able.items()}
-    slopes = {k: _contrast(s, rows, slope_weights(places[k])) for k, rows in able.items()}
-    bends = {k: _contrast(s, rows, bend_weights(places[k])) for k, rows in able.items()}
-    ranks = rank_intervals(list(slopes.values()), s.spread)
+            left_out[series] = tuple(row for row in rows if row.at_chance)
+    places = [[math.log2(cost(row)) for row in rows] for rows in able.values()]
+    both = list(zip(able.values(), places, strict=True))
+    lines = [_contrast(s, rows, slope_weights(x)) for rows, x in both]
+    slopes = intervals(lines, s.spread)
+    bends = stats.family([_contrast(s, rows, bend_weights(x)) for rows, x in both], s.spread)
+    ranks = rank_intervals(lines, s.spread) if len(lines) > 1 else [None] * len(lines)
     found = [
-        Gain(k, tuple(able[k]), slope, bend, ranks[i] if len(ranks) > 1 else None, out[k])
-        for i, (k, slope, bend) in enumerate(
-            zip(
-                able,
-                intervals(list(slopes.values()), s.spread),
-                stats.family(list(bends.values()), s.spread),
-                strict=True,
-            )
-        )
+        Gain(series, able[series], slope, bend, rank, left_out[series])
+        for series, slope, bend, rank in zip(able, slopes, bends, ranks, strict=True)
     ]
     return tuple(sorted(found, key=lambda g: -g.slope.mean))
 
@@ -190,6 +185,13 @@ def notes(s: Summary, found: Sequence[Gain]) -> list[tuple[str, str]]:
     out = [f"{row.name} ({words.accuracy(s.score(row))})" for g in found for row in g.left_out]
     if out:
         said.append(("Left out of the gains", f"{words.listed(out)}, at chance"))
+    ways = dict.fromkeys(row.series for row in s.rows if not row.point.axes.get(SETTING))
+    none = [series for series in ways if series not in {g.series for g in found}]
+    if none and s.of_compute:
+        text = (
+            f"{words.listed(none)}: fewer than {LEVELS} levels of compute with results above chance"
+        )
+        said.append(("Without a gain", text))
     return said
 
 
