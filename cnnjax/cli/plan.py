@@ -30,6 +30,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
+    notes += [f"{place.name}: {place.reason}" for place in conductor.missing]
     return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted)])
 
 
@@ -45,9 +46,11 @@ def _outlook(conductor: Conductor, predicted: dict[str, float]) -> list[str]:
     rates = ", ".join(f"{r:g}" for r in sorted(first.rates))
     rates = f"the rates {rates}" if len(grids) == 1 else "its own learning rates"
     tuned = f"each at the best on validation of {rates}, then " if first.tuning else ""
+    few, many = (pick(point.seeds for point in points) for pick in (min, max))
+    seeds = f"{few}" if few == many else f"{few} to {many}"
     return [
-        f"{len(predicted)} runs to train, about {about}: {tuned}{first.seeds} seeds",
-        _power(first.seeds, len(points)),
+        f"{len(predicted)} runs to train, about {about}: {tuned}{seeds} seeds",
+        _power(few, len(points)),
     ]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from cnnjax.report import goal, input_wait, measured, transfer, words
+from cnnjax.report import claims, goal, input_wait, measured, transfer, verdicts, words
 from cnnjax.report.advice import advise, detectable
 from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
@@ -35,6 +35,7 @@ class Report:
     finished: int
     progress: str
     next: str
+    verdicts: tuple[claims.Verdict, ...] = ()  # Of a study that puts claims to the test.
 
     @property
     def study(self) -> Study:
@@ -44,7 +45,9 @@ class Report:
 def report(study: Study, advice: str | None = None) -> Report:
     """Everything to be said of a study; `advice` replaces the derived next command."""
     summary = summarise(study)
-    comparisons = tuple(compare(summary))
+    judged = tuple(claims.judge(summary))
+    # Claims say themselves what is compared; their other arms have nothing to do with each other.
+    comparisons = () if judged else tuple(compare(summary))
     planned, finished = progress(study)
     complete = finished >= planned
     draft = Report(
@@ -59,6 +62,7 @@ def report(study: Study, advice: str | None = None) -> Report:
         if complete
         else f"{finished} of {planned} runs done; what follows may still change",
         next=advise(summary, comparisons, complete) if advice is None else advice,
+        verdicts=judged,
     )
     return dataclasses.replace(draft, findings=tuple(_findings(draft)))
 
@@ -69,6 +73,9 @@ def _findings(r: Report) -> list[Finding]:
         return [*(Finding(*told) for told in measured.told(s)), *_notes(s)]
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
+    if r.verdicts:
+        found = [Finding(*told) for told in verdicts.told(r.verdicts)]
+        return [*found, *_chance(s), *_rising(s), *_edges(s), *_survivors(s), *_notes(s)]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []

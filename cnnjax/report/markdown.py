@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import measured, transfer, words
+from cnnjax.report import measured, transfer, verdicts, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -17,7 +17,9 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     parts += [f"> **{escape(b)}**" for b in r.banners]
     if r.progress:
         parts.append(f"> {r.progress}")
-    parts += ["## Findings", _findings(r), "## Points", _points(r)]
+    parts += ["## Findings", _findings(r)]
+    parts += ["## Claims", _claims(r)] if r.verdicts else []
+    parts += ["## Points", _points(r)]
     if r.failures:
         lines = [
             f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures
@@ -39,6 +41,11 @@ def _findings(r: Report) -> str:
         head = f"**{escape(f.head)}**: " if f.head else ""
         lines.append(f"- {MARKS.get(f.tone, '')}{head}{escape(f.text)}")
     return "\n".join(lines)
+
+
+def _claims(r: Report) -> str:
+    rows = [" | ".join(map(escape, cells)) for cells in verdicts.table(r.verdicts)]
+    return "\n".join([*_head(verdicts.HEAD), *(f"| {row} |" for row in rows)])
 
 
 def _points(r: Report) -> str:

@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import measured, table, transfer, words
+from cnnjax.report import measured, table, transfer, verdicts, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -22,8 +22,10 @@ def section(r: Report) -> str:
         if row.done and row.done[0].layers:
             nets.setdefault(row.point.runs, row)
     layers = "".join(map(_layers, nets.values()))
+    told = [[(cell, cell) for cell in cells] for cells in verdicts.table(r.verdicts)]
+    claims = f"<h2>Every claim</h2>{_table(verdicts.HEAD, told)}" if told else ""
     return (
-        f'<section><h2>Every point</h2>{_table(head, rows)}'
+        f'<section>{claims}<h2>Every point</h2>{_table(head, rows)}'
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
         f"</summary>{_table(columns, raw)}</details>{layers}</section>"
     )  # fmt: skip

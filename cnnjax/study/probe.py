@@ -31,6 +31,7 @@ class Probe(Job):
 
     role: ClassVar[str] = "probe"
     weight: ClassVar[float] = 1.0
+    seeds: ClassVar[int | None] = None
 
     @property
     def name(self) -> str:

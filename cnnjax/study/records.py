@@ -79,6 +79,8 @@ class Plan:
     flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: bool = False
     goal: tuple[str, float] | None = None  # A column of the curves, and the value to reach.
+    claims: tuple[Any, ...] = ()  # As they stand in the file: `study.predeclared` reads them.
+    changed: tuple[str, ...] = ()  # Flags that made it another study than was declared.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +135,8 @@ def read_plan(data: Any) -> Plan:
         flags=_dict(data.get("flags")),
         quick=data.get("quick") is True,
         goal=_goal(data.get("goal")),
+        claims=tuple(_list(data.get("claims"))),
+        changed=_lines(data.get("changed")),
     )
 
 
@@ -175,10 +179,10 @@ def read_run(data: Mapping[str, Any]) -> Record:
         hardware=_axes(data.get("hardware")),
         data=_dict(data.get("data")),
         config=_dict(data.get("config")),
-        error=_line(data.get("error")) or None,
+        error=line(data.get("error")) or None,
         attempts=_lines([_dict(a).get("reason") for a in _list(data.get("attempts"))]),
         notes=_lines(data.get("notes")),
-        source=_line(_dict(data.get("pretraining")).get("source")),
+        source=line(_dict(data.get("pretraining")).get("source")),
         started=_text(data.get("started")) or None,
         finished=_text(data.get("finished")) or None,
         epochs_done=_integer(data.get("epochs_done")),
@@ -215,7 +219,7 @@ def _point(data: Any, place: int) -> Point:
         notes=_lines(data.get("notes")),
         learning_rate=number(data.get("learning_rate")),
         seeds=_integer(data.get("seeds")),
-        failed_match=None if failed in (None, False) else _line(str(failed)),
+        failed_match=None if failed in (None, False) else line(str(failed)),
         weight=weight if (weight := number(data.get("weight"))) and 0 < weight < 1 else 1.0,
     )
 
@@ -231,8 +235,9 @@ def _measure(v: Any) -> float | None:
 
 
 def _metrics(v: Any) -> dict[str, float | None]:
-    """Numbers; an accuracy that is no fraction is none."""
-    shares = {k: x for k, x in _numbers(v).items() if k.endswith("accuracy") and x is not None}
+    """Numbers; an accuracy or a consistency that is no fraction is none."""
+    words = ("accuracy", "consistency")
+    shares = {k: x for k, x in _numbers(v).items() if x is not None and any(w in k for w in words)}
     return _numbers(v) | {k: None for k, x in shares.items() if not 0 <= x <= 1}
 
 
@@ -251,12 +256,13 @@ def _text(v: Any) -> str:
     return v[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(v, str) else ""
 
 
-def _line(v: Any) -> str:
+def line(v: Any) -> str:
+    """Text on one line, and not too much of it; none where it is no text."""
     return " ".join(_text(v).split())[:500]
 
 
 def _lines(v: Any) -> tuple[str, ...]:
-    return tuple(filter(None, map(_line, _list(v))))
+    return tuple(filter(None, map(line, _list(v))))
 
 
 def _integer(v: Any) -> int:
@@ -284,5 +290,5 @@ def _axis(v: Any) -> Axis:
     if isinstance(v, bool) or v is None:
         return v
     if isinstance(v, str):
-        return _line(v)[:200]
-    return number(v) if isinstance(v, int | float) else _line(str(v))[:200]
+        return line(v)[:200]
+    return number(v) if isinstance(v, int | float) else line(str(v))[:200]

@@ -21,8 +21,12 @@ class Run(Job):
     some. `test=False`: a tuning run, which reads validation only.
 
     What places it in a study is no part of its key: `label`, `axes`, `grid`, the learning rates to
-    try in place of the study's, and `weight`, which is below 1 for one of two runs that bracket a
-    point's budget: its share in the mean of the two.
+    try in place of the study's, `seeds`, how many replicates its point takes in place of the
+    study's, and `weight`, which is below 1 for one of two runs that bracket a point's budget: its
+    share in the mean of the two.
+
+    `shifts`: after training, replicates also see the test images shifted by so many pixels
+    (`train.shifts`).
     """
 
     net: Net
@@ -36,8 +40,10 @@ class Run(Job):
     pretrained: Pretraining | None = None
     grid: tuple[float, ...] = ()
     weight: float = 1.0
+    seeds: int | None = None
+    shifts: tuple[int, ...] = ()
 
-    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "weight")
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "weight", "seeds")
 
     @functools.cached_property
     def bare(self) -> "Run":
@@ -72,9 +78,10 @@ class Run(Job):
 
     def check(self) -> None:
         from cnnjax.study import pretraining
-        from cnnjax.train import probe, resolution, tune
+        from cnnjax.train import probe, resolution, shifts, tune
 
         super().check()
+        shifts.check(self.shifts, self.dataset, self.image_shape)
         tune.check(self.net, self.recipe)
         resolution.check(self.net, self.recipe, self.image_shape)
         if isinstance(self.recipe.tune, LinearProbe):

@@ -6,6 +6,7 @@ from cnnjax.report import transfer as started
 from cnnjax.report.breakdown import Breakdown
 from cnnjax.report.charts import (
     accuracy,
+    claims,
     differences,
     goal,
     inside,
@@ -21,6 +22,9 @@ from cnnjax.report.findings import Report
 def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
+    if r.verdicts:  # Their arms share no axis along which anything could be drawn.
+        found = [claims.forest(r.verdicts), training.curves(s)]
+        return [chart for chart in found if chart is not None]
     found = [
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s),

@@ -48,14 +48,20 @@ def contrast(terms: Terms, common: Spread | None = None, level: float = 0.95) ->
     return _interval(_moments(terms, common), level)
 
 
-def family(several: Sequence[Terms], common: Spread | None = None, level: float = 0.95) -> list:
+def family(
+    several: Sequence[Terms],
+    common: Spread | None = None,
+    level: float = 0.95,
+    against: Sequence[float] | None = None,
+) -> list[Interval]:
     """The intervals of several contrasts, corrected for their number: at most `1 − level` is the
-    chance that any leaves out zero where that is the truth."""
+    chance that any leaves out zero, or its value of `against`, where that is the truth."""
     moments = [_moments(terms, common) for terms in several]
-    order = sorted(range(len(moments)), key=lambda i: moments[i].p)
+    tested = [m.less(v) for m, v in zip(moments, against or [0.0] * len(moments), strict=True)]
+    order = sorted(range(len(moments)), key=lambda i: tested[i].p)
     m, levels, step = len(moments), {}, 0
     for place, i in enumerate(order):
-        if place == step and moments[i].p <= (1 - level) / (m - place):
+        if place == step and tested[i].p <= (1 - level) / (m - place):
             step += 1
         levels[i] = 1 - (1 - level) / (m - min(place, step, m - 1))
     return [_interval(moments[i], levels[i]) for i in range(m)]
@@ -69,6 +75,9 @@ class _Moments:
     error: float | None
     df: float
     n: int
+
+    def less(self, v: float) -> "_Moments":
+        return dataclasses.replace(self, estimate=self.estimate - v)
 
     @property
     def p(self) -> float:
