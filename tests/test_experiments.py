@@ -31,7 +31,7 @@ SMALLER = {
         "--ways=scratch,probe,full,gradual",
         "--rivals=tests.tiny:small_net",
     ],
-    "claims": [],
+    "claims": ["--claims=pooling,transfer"],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.
