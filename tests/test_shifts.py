@@ -92,6 +92,7 @@ def test_shifts_are_part_of_what_a_run_is_and_their_default_is_not():
     assert plain.key == dataclasses.replace(plain, shifts=()).key
     assert plain.key != dataclasses.replace(plain, shifts=(1,)).key
     assert plain.key == dataclasses.replace(plain, seeds=9).key
+    assert plain.at(0.1, 1, test=False).key == Run(plain.net, shifts=(1,)).at(0.1, 1, False).key
 
 
 @pytest.mark.parametrize("bad", [(0,), (-1,), (8,), (1.0,), (True,)])

@@ -71,7 +71,8 @@ class Run(Job):
     def at(self, rate: float, seed: int, test: bool = True) -> "Run":
         """The same run at a learning rate and seed."""
         recipe = dataclasses.replace(self.recipe, learning_rate=rate)
-        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test)
+        shifts = self.shifts if test else ()  # Of test images, which tuning does not see.
+        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test, shifts=shifts)
 
     def rates(self, grid: Sequence[float]) -> tuple[float, ...]:
         return tuple(sorted(set(self.grid or grid)))
