@@ -20,7 +20,7 @@ from cnnjax.study import predeclared, stats
 from cnnjax.study.predeclared import Claim, Contrast, Fact, Score, Steps, TrainingMacs
 from cnnjax.study.results import Folder
 from cnnjax.study.stats import Interval, Sample
-from tests.tiny import write_dataset
+from tests.tiny import FLAGS, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 SEEDS = 5
@@ -395,3 +395,19 @@ def test_a_claim_without_its_weights_says_how_to_get_them(capsys):
     flags = ["--experiment=claims", "--claims=transfer", "--dry_run"]
     assert main(flags, EXPERIMENTS) == 2
     assert "asks for no runs: it takes weights: python launch.py" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_shipped_claim_comes_to_its_verdict(tmp_path, capsys):
+    data = write_dataset(tmp_path / "tiny.npz", side=32, classes=4)
+    flags = [f"--dataset={data}", f"--results={tmp_path}/results", *FLAGS]
+    assert main(["--experiment=train", "--classes=0,1", *flags], EXPERIMENTS) == 0
+    (weights,) = (tmp_path / "results" / "train" / "runs").iterdir()
+    flags = ["--experiment=claims", f"--pretrained={weights}", *flags]
+    assert main(flags, EXPERIMENTS) == 0
+    capsys.readouterr()
+    found = told(Folder(tmp_path / "results" / "claims").load()).verdicts
+    assert len(found) == 8
+    assert all(v.word in ("undecided", "contradicted") for v in found)  # One seed shows nothing.
+    assert all("1 of 5 seeds" in v.departures for v in found)
+    assert all(held for v in found for _, held in v.facts if v.claim.name != "dilation")

@@ -262,7 +262,8 @@ def _notes(s: Summary) -> list[Finding]:
     """What the executor and the data wished to be known, each once with the points it concerns."""
     notes: dict[str, list[str]] = {}
     for row in s.rows:
-        failed = [f"no match: {row.point.failed_match}"] if row.point.failed_match else []
+        reason = None if s.study.plan.claims else row.point.failed_match  # Verdicts have said it.
+        failed = [f"no match: {reason}"] if reason else []
         for note in (*row.point.notes, *failed):
             notes.setdefault(note, []).append(row.name)
     found = [

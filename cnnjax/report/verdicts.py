@@ -35,7 +35,7 @@ def said(v: Verdict) -> tuple[str, str, str]:
         shown = [f"{j.contrast.label} {gap(v, j)}, predicted {predicted(v, j)}" for j in v.judged]
         parts += [*shown, *(f"{fact(f)}: {_HELD[held]}" for f, held in v.facts), *_bounds(v)]
         parts.append(words.count(v.seeds, "seed"))
-    parts += [f"adapted: {v.claim.adapted}"] if v.claim.adapted else []
+        parts += [f"adapted: {v.claim.adapted}"] if v.claim.adapted else []
     return v.claim.statement or v.claim.name, f"{'; '.join(parts)} ({v.claim.source})", v.tone
 
 

@@ -23,8 +23,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
     if r.verdicts:  # Their arms share no axis along which anything could be drawn.
-        found = [claims.forest(r.verdicts), training.curves(s)]
-        return [chart for chart in found if chart is not None]
+        return [chart for chart in [claims.forest(r.verdicts)] if chart is not None]
     found = [
         transfer.compute(s),
         None if started.alone(s) else accuracy.pareto(s),
