@@ -199,7 +199,11 @@ def test_training_macs_are_those_to_the_bases_best_at_the_same_seed(tmp_path):
 def test_any_metric_of_the_records_can_be_claimed(tmp_path):
     one = claim(metric=Score("shift_consistency"))
     arms = {"a": about(0.9), "b": about(0.8)}
-    assert verdict(plant(tmp_path, one, arms, "shift_consistency")).word == "supported"
+    folder = plant(tmp_path / "shift", one, arms, "shift_consistency")
+    assert verdict(folder).word == "supported"
+    report.write(folder.path)
+    header = (folder.path / "table.csv").read_text().splitlines()[0]
+    assert header.endswith(",shift_consistency")
     assert verdict(plant(tmp_path / "x", one, arms, "other")).word == "not finished"
 
 
@@ -409,5 +413,5 @@ def test_every_shipped_claim_comes_to_its_verdict(tmp_path, capsys):
     found = told(Folder(tmp_path / "results" / "claims").load()).verdicts
     assert len(found) == 8
     assert all(v.word in ("undecided", "contradicted") for v in found)  # One seed shows nothing.
-    assert all("1 of 5 seeds" in v.departures for v in found)
+    assert all(f"1 of {v.claim.seeds} seeds" in v.departures for v in found)
     assert all(held for v in found for _, held in v.facts if v.claim.name != "dilation")
