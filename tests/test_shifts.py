@@ -82,6 +82,7 @@ def test_a_replicate_records_how_its_answers_shift(done):
         for way in ((k, 0), (-k, 0), (0, k), (0, -k)):
             moved = np.array([by_hand(image, *way) for image in images])
             same.append((trained.predict(moved).argmax(-1) == before).mean())
+    assert 0 < np.mean(same) < 1
     assert record["metrics"]["shift_consistency"] == pytest.approx(np.mean(same))
     assert record["metrics"]["shift_consistency_1"] == pytest.approx(np.mean(same[:4]))
     assert folder.load().records[run.key].metrics["shift_accuracy"] is not None
