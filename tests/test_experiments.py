@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import cnnjax
+from cnnjax import Dataset
 from cnnjax.cli.main import main
 from tests.tiny import FLAGS, small_net, write_dataset
 
@@ -41,6 +42,7 @@ SMALLER = {
         "--count=2",
         "--macs=1k..10M",
     ],
+    "claims": ["--claims=pooling,transfer"],
     "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.
@@ -61,9 +63,11 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
         flags += ["--net=tests.tiny:small_net"]
     if name == "dilation":
         flags += ["--resolution=16"]
-    if name == "transfer":
+    if name in ("claims", "transfer"):
         recipe = {"epochs": 1, "batch_size": 16, "devices": 1}
-        cnnjax.fit(small_net(), data, **recipe).save(tmp_path / "weights")
+        net = small_net(3 if name == "transfer" else 2)
+        known = Dataset(data, classes=() if name == "transfer" else (0, 1))
+        cnnjax.fit(net, known, **recipe).save(tmp_path / "weights")
         flags += [f"--pretrained={tmp_path / 'weights'}", "--pretrain_macs=1e9"]
     assert main(flags, FOLDER) == 0
     said = capsys.readouterr().out

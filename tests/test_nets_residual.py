@@ -15,7 +15,7 @@ from cnnjax.nets.activations import Identity
 from cnnjax.nets.blocks import Bottleneck, Residual
 from cnnjax.nets.context import Context, Step
 from cnnjax.nets.densenet import DenseLayer, Transition
-from cnnjax.nets.gates import SqueezeExcite
+from cnnjax.nets.gates import SkipInit, SqueezeExcite
 from cnnjax.nets.net import Scope, Stage
 from cnnjax.nets.norms import NoNorm
 from cnnjax.nets.pools import Strided
@@ -231,6 +231,22 @@ def test_a_unit_that_adds_nothing_is_the_identity(block):
     np.testing.assert_allclose(entry, np.maximum(x / math.sqrt(1 + 1e-5), 0), rtol=1e-5)
     v1 = Bottleneck(1) if isinstance(block, PreBottleneck) else Residual(4)
     assert (run(v1, x, edit=silent) == np.maximum(x, 0)).all()
+
+
+def test_a_branch_counts_as_much_as_its_factor_and_starts_from_nothing():
+    """De & Smith 2020, §3."""
+    x = image(2, 4, 4, 6)
+    bare = Residual(6, norm=NoNorm(), act=Identity())
+    block = dataclasses.replace(bare, gate=SkipInit())
+
+    def halved(name, leaf):
+        return leaf / 2 if "skip_init" in name else leaf
+
+    branch = run(bare, x) - x
+    np.testing.assert_allclose(run(block, x, edit=halved), x + branch / 2, rtol=1e-4, atol=1e-4)
+    scope, args = Scope(block), (Context(), Step())
+    begun = scope.init(jax.random.key(0), x, *args)
+    assert np.array_equal(scope.apply(begun, x, *args), x)
 
 
 def test_a_shortcut_that_changes_the_shape_starts_after_the_activation():

@@ -35,6 +35,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) ->
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
+    notes += [f"{place.name}: {place.reason}" for place in conductor.missing]
     return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted, head)])
 
 
@@ -46,9 +47,11 @@ def _outlook(conductor: Conductor, predicted: dict[str, float], head: Head) -> l
     about += f", {at_once} at a time" if at_once > 1 else ""
     if not first.trains:
         return [f"{len(predicted)} measurements to make, at most about {about}"]
+    few, many = (pick(point.seeds for point in points) for pick in (min, max))
+    seeds = f"{few}" if few == many else f"{few} to {many}"
     return [
-        f"{len(predicted)} runs to train, about {about}: {_tuned(points)}{first.seeds} seeds",
-        _power(conductor, head),
+        f"{len(predicted)} runs to train, about {about}: {_tuned(points)}{seeds} seeds",
+        _power(conductor, head, few),
     ]
 
 
@@ -76,10 +79,10 @@ def _sampled(points: Sequence[Point]) -> int:
     return max((dict(point.run.axes).get("number", 0) for point in points), default=0)
 
 
-def _power(conductor: Conductor, head: Head) -> str:
+def _power(conductor: Conductor, head: Head, seeds: int) -> str:
     """The smallest difference that the planned comparisons find, by Holm's first step, at the
     spread of results that are there; of a point between seeds where there are none."""
-    points, seeds = conductor.points, conductor.points[0].seeds
+    points = conductor.points
     if seeds < 2 and (nets := _sampled(points)) > 1:
         return (
             f"Nets are replicates: with {nets} a space a difference is found, four times in five, "

@@ -92,7 +92,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
 def _conductor(
     front: flags.FlagValues, found: Any, points: Sequence[Any], argv: Sequence[str], asked: Any
 ) -> Any:
-    from cnnjax.study import executors
+    from cnnjax.study import executors, predeclared
     from cnnjax.study.conduct import Conductor, new_plan
     from cnnjax.study.plan import axes_of
     from cnnjax.study.results import Folder
@@ -116,6 +116,7 @@ def _conductor(
     plan = new_plan(
         shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
     )
+    plan |= predeclared.entry(found.claims, found.changed)
     executor = executors.find(v.executor).make(asked, _launch(front, found), folder)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.

@@ -23,7 +23,7 @@ from types import ModuleType
 
 import numpy as np
 
-from cnnjax.data import cache, draws, pixels, statistics
+from cnnjax.data import cache, chosen, draws, pixels, statistics
 from cnnjax.data.parts import Info, Outline, Raw, Source
 from cnnjax.data.split import Split
 from cnnjax.data.stream import Stream
@@ -60,6 +60,8 @@ class Dataset:
     `stream`: decode images whenever they are needed, instead of once into memory; by rule if None:
     where all would take over `RESIDENT_BYTES`, or evaluation crops.
     `eval_crop`: the share of the shorter side that evaluation sees, in the centre; streams only.
+    `classes`: the numbers of the classes to keep, in rising order, all if none; they are numbered
+    anew from 0. In memory only.
     """
 
     name: str = "cluttered_digits"
@@ -68,6 +70,7 @@ class Dataset:
     train_examples: int | None = None
     stream: bool | None = None
     eval_crop: float = 1.0
+    classes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises UserError: a field out of its range."""
@@ -84,6 +87,7 @@ class Dataset:
             raise UserError(f"eval_crop={self.eval_crop!r}: use a share of the side, 1.0 at most")
         if self.stream is False and self.eval_crop < 1:
             raise UserError("eval_crop: only streamed images are cropped; leave stream out")
+        chosen.check(self.classes)
 
 
 def load(dataset: Dataset) -> Source:
@@ -105,11 +109,12 @@ def streamed(dataset: Dataset) -> bool:
       UserError: they should be and can't, or there is no such dataset.
     """
     module = _module(dataset.name)
-    possible = hasattr(module, "stream")
+    possible = hasattr(module, "stream") and not dataset.classes
     if dataset.stream is not None or dataset.eval_crop < 1:
         if dataset.stream is not False and not possible:
             word = "stream" if dataset.stream else "eval_crop"
-            raise UserError(f"{word}: {dataset.name} can't be streamed; it is in memory as a whole")
+            why = "classes are chosen" if dataset.classes else "it is"
+            raise UserError(f"{word}: {dataset.name} can't be streamed; {why} in memory as a whole")
         return dataset.stream is not False
     return possible and module.nbytes(dataset) > RESIDENT_BYTES
 
@@ -124,7 +129,7 @@ def check(dataset: Dataset) -> Outline:
     if streamed(dataset):
         return _settle(_sizes(module.stream(dataset)), dataset)
     module.stamp(dataset)
-    if hasattr(module, "outline"):
+    if hasattr(module, "outline") and not dataset.classes:
         return _settle(module.outline(dataset), dataset)
     source = load(dataset)
     return Outline(source.info, len(source.train), len(source.val), len(source.test))
@@ -144,7 +149,8 @@ def flippable(name: str, class_names: tuple[str, ...] = ()) -> bool:
 @functools.lru_cache(maxsize=3)
 def _load(dataset: Dataset, stamp: str) -> Source:
     del stamp  # Part of what is remembered: other data, other stamp.
-    info, *splits = _divided(_module(dataset.name).read(dataset), dataset)
+    raw = chosen.of(_module(dataset.name).read(dataset), dataset.classes)
+    info, *splits = _divided(raw, dataset)
     if dataset.resolution is not None:
         side = dataset.resolution
         splits = [dataclasses.replace(s, images=pixels.fit_all(s.images, side)) for s in splits]
@@ -177,8 +183,7 @@ def _divided(raw: Raw, dataset: Dataset) -> tuple:
     if val is None:
         train, val = _hold_out(train, outline.val, _VAL)
     if dataset.train_examples is not None:
-        chosen = draws.permutation(len(train), _SUBSET)[: dataset.train_examples]
-        train = train.take(chosen)
+        train = train.take(draws.permutation(len(train), _SUBSET)[: dataset.train_examples])
     return outline.info, train, val, test
 
 

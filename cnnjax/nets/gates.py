@@ -1,8 +1,9 @@
-"""Squeeze-and-excitation (Hu, Shen & Sun 2018, §3): channels weighed by what the whole map
-holds."""
+"""What a branch is weighed by: squeeze-and-excitation (Hu, Shen & Sun 2018, §3), where the whole
+map says how much each channel counts, and a single factor."""
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -30,6 +31,27 @@ class SqueezeExcite:
         s = self.act(dense(x.mean(axis=(1, 2)), ctx, squeezed, name="squeeze"))
         s = self.gate(dense(s, ctx, x.shape[-1], name="excite"))
         return x * jnp.expand_dims(s, (1, 2))
+
+
+@value
+class SkipInit:
+    """scale · x, one trainable number that starts from `start`: deep residual nets train without
+    norms where every branch starts from nothing (De & Smith 2020, §3)."""
+
+    start: float = 0.0
+
+    def __call__(self, x: jax.Array, ctx: Context, base: int) -> jax.Array:
+        return _Factor(self.start, ctx.dtypes(x)["param_dtype"], name="skip_init")(x)
+
+
+class _Factor(nn.Module):
+    start: float
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.constant(self.start), (), self.param_dtype)
+        return x * scale.astype(x.dtype)
 
 
 def channels(wanted: float, divisor: int = 8) -> int:

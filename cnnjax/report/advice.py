@@ -32,7 +32,7 @@ def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str
     if s.study.plan.quick:
         return _without(command, "quick")
     counts = [s.score(row).n for row in s.rows if s.score(row)]
-    if not counts:
+    if not counts or s.study.plan.claims:  # What a claim takes was said before: no more seeds.
         return ""
     if s.sampled:
         return _more_nets(s, command)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from cnnjax.report import (
     caution,
+    claims,
     doubling,
     fits,
     goal,
@@ -12,6 +13,7 @@ from cnnjax.report import (
     measured,
     space,
     transfer,
+    verdicts,
     words,
 )
 from cnnjax.report.advice import advise
@@ -51,6 +53,7 @@ class Report:
     finished: int
     progress: str
     next: str
+    verdicts: tuple[claims.Verdict, ...] = ()  # Of a study that puts claims to the test.
 
     @property
     def study(self) -> Study:
@@ -60,8 +63,10 @@ class Report:
 def report(study: Study, advice: str | None = None) -> Report:
     """Everything to be said of a study; `advice` replaces the derived next command."""
     summary = summarise(study)
-    comparisons = tuple(compare(summary))
-    doubled = gains(summary)
+    judged = tuple(claims.judge(summary))
+    # Claims say themselves what is compared; their other arms have nothing to do with each other.
+    comparisons = () if judged else tuple(compare(summary))
+    doubled = () if judged else gains(summary)
     planned, finished = progress(study)
     complete = finished >= planned
     draft = Report(
@@ -79,6 +84,7 @@ def report(study: Study, advice: str | None = None) -> Report:
         if complete
         else f"{finished} of {planned} runs done; what follows may still change",
         next=advise(summary, comparisons, complete) if advice is None else advice,
+        verdicts=judged,
     )
     return dataclasses.replace(draft, findings=tuple(_findings(draft)))
 
@@ -92,6 +98,9 @@ def _findings(r: Report) -> list[Finding]:
     if s.sampled:
         found = [Finding(*told) for told in space.told(s)]
         return [*found, *_notes(s)]
+    if r.verdicts:
+        found = [Finding(*told) for told in verdicts.told(r.verdicts)]
+        return [*found, *_chance(s), *_rising(s), *_edges(s), *_survivors(s), *_notes(s)]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found = [*_doubled(r), *found] if s.of_compute else [*found, *_doubled(r)]
@@ -269,7 +278,8 @@ def _notes(s: Summary) -> list[Finding]:
     """What the executor and the data wished to be known, each once with the points it concerns."""
     notes: dict[str, list[str]] = {}
     for row in s.rows:
-        failed = [f"no match: {row.point.failed_match}"] if row.point.failed_match else []
+        reason = None if s.study.plan.claims else row.point.failed_match  # Verdicts have said it.
+        failed = [f"no match: {reason}"] if reason else []
         for note in (*row.point.notes, *failed):
             notes.setdefault(note, []).append(row.name)
     found = [

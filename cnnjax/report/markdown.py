@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import fits, measured, space, transfer, tuning, words
+from cnnjax.report import fits, measured, space, transfer, tuning, verdicts, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -18,6 +18,7 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     if r.progress:
         parts.append(f"> {r.progress}")
     parts += ["## Findings", _findings(r)]
+    parts += ["## Claims", _claims(r)] if r.verdicts else []
     parts += ["## Spaces", _spaces(r.summary)] if r.summary.sampled else []
     for table in r.tables:
         lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
@@ -47,6 +48,11 @@ def _findings(r: Report) -> str:
         head = f"**{escape(f.head)}**: " if f.head else ""
         lines.append(f"- {MARKS.get(f.tone, '')}{head}{escape(f.text)}")
     return "\n".join(lines)
+
+
+def _claims(r: Report) -> str:
+    rows = [" | ".join(map(escape, cells)) for cells in verdicts.table(r.verdicts)]
+    return "\n".join([*_head(verdicts.HEAD), *(f"| {row} |" for row in rows)])
 
 
 def _points(r: Report) -> str:

@@ -10,13 +10,14 @@ from cnnjax.study.records import Axis, Record, Study
 BEFORE = ("experiment", "key", "status", "dataset", "net")
 MEASURES = ("params", "macs", "activations", "receptive_field", "train_macs")
 METRICS = ("train_accuracy", "val_accuracy", "test_accuracy")
+SHIFTED = ("shift_consistency", "shift_accuracy")
 AFTER = ("seed", *MEASURES, *METRICS, "train_seconds", "role", "learning_rate", "quick")
 
 
 def columns(study: Study) -> list[str]:
     """The table's header: the study's axes stand after the net, what it measured and where its
     runs started from at the end."""
-    more = [*_tuned(study), *_measured(study), *_pretrained(study)]
+    more = [*_tuned(study), *_measured(study), *_pretrained(study), *_shifted(study)]
     return [*BEFORE, *study.axes, *AFTER, *more]
 
 
@@ -38,6 +39,12 @@ def _measured(study: Study) -> list[str]:
 def _pretrained(study: Study) -> list[str]:
     started = any(r.source for r in study.records.values())
     return ["pretrained", "pretrain_macs"] if started else []
+
+
+def _shifted(study: Study) -> list[str]:
+    """What came of the test images shifted, where any were."""
+    records = study.records.values()
+    return [n for n in SHIFTED if any(r.metrics.get(n) is not None for r in records)]
 
 
 def rows(study: Study) -> list[dict[str, object]]:
@@ -77,7 +84,7 @@ def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[
         | {"experiment": r.experiment or study.experiment, "key": r.key, "status": r.status}
         | {"dataset": r.dataset, "net": r.net, "seed": r.seed}
         | {m: r.measures.get(m) for m in MEASURES}
-        | {m: r.metrics.get(m) for m in METRICS}
+        | {m: r.metrics.get(m) for m in (*METRICS, *SHIFTED)}
         | {"train_seconds": r.timings.get("train_seconds"), "role": r.role}
         | {"learning_rate": None if r.role == "probe" else r.learning_rate, "quick": r.quick}
         | {m: r.measures.get(m) for m in _measured(study)}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnjax.study import files
-from cnnjax.study.records import number
 from cnnjax.study.results import Folder
+from cnnjax.study.untrusted import number
 
 INSPECTION = "inspection.json"
 _MOST = 4096  # Layers of a net, or cells of a picture: more is none of ours.

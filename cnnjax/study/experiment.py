@@ -1,10 +1,11 @@
 """An experiment file as an object: its question, its flags, and the points that it asks for.
 
 An experiment file has a docstring that begins with its question, `FLAGS` (an absl FlagValues of
-its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS` and `goal()` (a column of the
-curves and the value to reach), and `runs(setting)`, a generator of `Run` values made with
-`setting.run(net, **axes)` (`setting.missing(reason, **axes)` where none can be), or of `Probe`
-values made with `setting.probe(net, instrument, **axes)` where a study measures and trains nothing.
+its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS`, `goal()` (a column of the
+curves and the value to reach) and `claims()` (`study.predeclared`), and `runs(setting)`, a
+generator of `Run` values made with `setting.run(net, **axes)` (`setting.missing(reason, **axes)`
+where none can be), or of `Probe` values made with `setting.probe(net, instrument, **axes)` where a
+study measures and trains nothing.
 """
 
 import dataclasses
@@ -23,6 +24,9 @@ from cnnjax.study.setting import Setting
 from cnnjax.train import recipes
 from cnnjax.train.recipe import Recipe, make_recipe
 from cnnjax.values import fields
+
+# Flags of a study that leave its runs what they are; how many seeds there are can be counted.
+_PLACING = ("seeds", "inspect", "pretrained", "pretrain_macs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,18 @@ class Experiment:
     def goal(self) -> tuple[str, float] | None:
         """What each point is timed to reach, if anything: a column of the curves and its value."""
         return self.module.goal() if hasattr(self.module, "goal") else None
+
+    @property
+    def claims(self) -> tuple[Any, ...]:
+        """What the study predeclares, if anything: `study.predeclared.Claim`s."""
+        return tuple(self.module.claims()) if hasattr(self.module, "claims") else ()
+
+    @property
+    def changed(self) -> list[str]:
+        """The common flags that were given and make it another study than the file's own."""
+        v, where = self.values, self.groups
+        able = [n for n in v if where.get(n) in ("study", "data", "recipe") and n not in _PLACING]
+        return sorted(n for n in able if v[n].present and v[n].value != v[n].default)
 
     @property
     def own_flags(self) -> list[str]:
@@ -120,7 +136,7 @@ def setting(experiment: Experiment) -> Setting:
     Raises:
       UserError: a dataset or weights that are not there, or a field out of its range.
     """
-    from cnnjax.data import Dataset, check
+    from cnnjax.data import check
     from cnnjax.study.pretraining import pretraining
 
     v = experiment.values
@@ -129,7 +145,7 @@ def setting(experiment: Experiment) -> Setting:
     # An experiment's own default is for weights, where there are some.
     reinit = v.reinit if v.pretrained or v["reinit"].present else ()
     examples = _train_examples(experiment)
-    dataset = Dataset(v.dataset, v.size, v.resolution, examples, v.stream, v.eval_crop)
+    dataset = dataclasses.replace(_dataset(v), train_examples=examples)
     outline = check(dataset)
     return Setting(
         net_name=v.net,
@@ -145,18 +161,26 @@ def setting(experiment: Experiment) -> Setting:
     )
 
 
+def _dataset(v: flags.FlagValues) -> Any:
+    """As the flags say, with all its training images."""
+    from cnnjax.data import Dataset
+
+    chosen = tuple(sorted(set(v.classes or ())))
+    return Dataset(v.dataset, v.size, v.resolution, None, v.stream, v.eval_crop, chosen)
+
+
 def _train_examples(experiment: Experiment) -> int | None:
     """An experiment's own default is made for the default dataset; on another it trains on all,
     and a quick look on as many as there are.
     """
-    from cnnjax.data import Dataset, check
+    from cnnjax.data import check
 
     v = experiment.values
     if v.train_examples is None or v["train_examples"].present:
         return v.train_examples
     if v["dataset"].present and not experiment.quick:
         return None
-    there = check(Dataset(v.dataset, v.size, v.resolution, None, v.stream, v.eval_crop)).train
+    there = check(_dataset(v)).train
     return v.train_examples if v.train_examples < there else None
 
 
@@ -164,8 +188,10 @@ def asked(experiment: Experiment) -> tuple[list[Any], list[Any]]:
     """The points of the study, each checked, and the places at which no net is.
 
     Raises:
-      UserError: a net that does not fit its images, naming the axis or the layer; no point at all.
+      UserError: a net that does not fit its images, naming the axis or the layer; no point at all;
+        a claim about an arm that there is not.
     """
+    from cnnjax.study import predeclared
     from cnnjax.study.plan import Missing, Point
 
     v = experiment.values
@@ -179,8 +205,12 @@ def asked(experiment: Experiment) -> tuple[list[Any], list[Any]]:
         trials = run.trials(search)
         for trial in trials:
             make_recipe(run.recipe, **dict(trial.values))  # In range?
-        found.append(Point(run, trials, v.seeds, search.seeds, search.extend))
+        said = v["seeds"].present or experiment.quick or run.seeds is None
+        seeds = v.seeds if said else run.seeds
+        found.append(Point(run, trials, seeds, search.seeds, search.extend))
     if not found:
         reason = f": {missing[0].reason}" if missing else ": check its flags"
         raise UserError(f"{experiment.name} asks for no runs{reason}")
+    axes = [dict(x.axes) for x in (*(point.run for point in found), *missing)]
+    predeclared.check(experiment.claims, [(x.get("claim"), x.get("arm")) for x in axes])
     return found, missing

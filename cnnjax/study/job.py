@@ -27,6 +27,7 @@ class Job:
     batch_size: int  # Images at a time, over all devices.
     heading: str  # The job in a few words, for progress lines.
     weight: float = 1.0  # Its point's share in the mean of those that stand at the same place.
+    seeds: int | None = None  # How many replicates its point takes, where the study does not say.
     placing: ClassVar[tuple[str, ...]] = ("label", "axes", "notes")
 
     @functools.cached_property

@@ -72,7 +72,9 @@ def words(
     return _define(values, WordList(allowed), name, default, help)
 
 
-def _define(values: flags.FlagValues, parser: Any, name: str, default: str, help: str) -> Any:
+def _define(
+    values: flags.FlagValues, parser: Any, name: str, default: str | None, help: str
+) -> Any:
     serializer = flags.CsvListSerializer(",")
     return flags.DEFINE(parser, name, default, help, values, serializer)
 
@@ -143,6 +145,8 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     add("data", text, "dataset", "cluttered_digits",
         "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
     add("data", whole, "size", 32, "canvas side in pixels of generated datasets")
+    _define(values, NumberList(int, 0), "classes", None, "keep only these classes, by number")
+    groups["classes"] = "data"
     add("data", whole, "resolution", None, "resize images to this side in pixels")
     add(
         "data",

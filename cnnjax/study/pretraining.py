@@ -11,7 +11,7 @@ import numpy as np
 from cnnjax.data.source import Source
 from cnnjax.errors import UserError
 from cnnjax.study import files
-from cnnjax.study.records import number
+from cnnjax.study.untrusted import number
 from cnnjax.values import value
 
 

@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.study.files import Unreadable
+from cnnjax.study.untrusted import (
+    Axis,
+    axes,
+    find,
+    integer,
+    line,
+    lines,
+    mapping,
+    number,
+    numbers,
+    sequence,
+    text,
+)
 
 STATUSES = ("done", "diverged", "failed", "out_of_memory", "stopped", "running")
 ROLES = ("replicate", "tune", "probe")
-_LONGEST = 2000  # Characters of one text; more is no name, note or error line of ours.
-
-Axis = str | int | float | bool | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Record:
 
     def field(self, name: str) -> float | None:
         """A number of the configuration by its field's name, wherever it stands in it."""
-        return _find(self.config, name, depth=4)
+        return find(self.config, name, depth=4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +95,8 @@ class Plan:
     flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quick: bool = False
     goal: tuple[str, float] | None = None  # A column of the curves, and the value to reach.
+    claims: tuple[Any, ...] = ()  # As they stand in the file: `study.predeclared` reads them.
+    changed: tuple[str, ...] = ()  # Flags that made it another study than was declared.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +125,14 @@ def read_head(data: Mapping[str, Any]) -> dict[str, Any]:
     """study.json's head as `Study`'s fields."""
     x = data.get("x")
     x = x if isinstance(x, dict) else {}
-    axis = _text(x.get("axis")) or None
+    axis = text(x.get("axis")) or None
     return {
-        "experiment": _text(data.get("experiment")),
-        "question": _text(data.get("question")) or _text(data.get("experiment")),
+        "experiment": text(data.get("experiment")),
+        "question": text(data.get("question")) or text(data.get("experiment")),
         "x_axis": axis,
-        "x_label": _text(x.get("label")) or (axis or "").replace("_", " "),
-        "series": _text(data.get("series")) or None,
-        "axes": tuple(_text(a) for a in _list(data.get("axes"))),
+        "x_label": text(x.get("label")) or (axis or "").replace("_", " "),
+        "series": text(data.get("series")) or None,
+        "axes": tuple(text(a) for a in sequence(data.get("axes"))),
     }
 
 
@@ -134,11 +146,13 @@ def read_plan(data: Any) -> Plan:
         raise Unreadable("no list of points")
     return Plan(
         points=tuple(_point(p, i + 1) for i, p in enumerate(data["points"])),
-        time=_text(data.get("time")),
-        command=_text(data.get("command")),
-        flags=_dict(data.get("flags")),
+        time=text(data.get("time")),
+        command=text(data.get("command")),
+        flags=mapping(data.get("flags")),
         quick=data.get("quick") is True,
         goal=_goal(data.get("goal")),
+        claims=tuple(sequence(data.get("claims"))),
+        changed=lines(data.get("changed")),
     )
 
 
@@ -155,40 +169,40 @@ def read_run(data: Mapping[str, Any]) -> Record:
       Unreadable: its status or role is none of ours, so that nothing can be said of the run.
     """
     if data.get("status") not in STATUSES:
-        raise Unreadable(f"status {_text(str(data.get('status')))[:80]!r} is none of ours")
+        raise Unreadable(f"status {text(str(data.get('status')))[:80]!r} is none of ours")
     if data.get("role", "replicate") not in ROLES:
-        raise Unreadable(f"role {_text(str(data.get('role')))[:80]!r} is none of ours")
-    measures = _dict(data.get("measures"))
+        raise Unreadable(f"role {text(str(data.get('role')))[:80]!r} is none of ours")
+    measures = mapping(data.get("measures"))
     return Record(
         key=data["key"],
         status=data["status"],
-        experiment=_text(data.get("experiment")),
+        experiment=text(data.get("experiment")),
         role=data.get("role", "replicate"),
         quick=data.get("quick") is True,
-        net=_text(data.get("net")),
+        net=text(data.get("net")),
         adapted=data.get("adapted") is True,
-        axes=_axes(data.get("axes")),
-        dataset=_text(data.get("dataset")),
-        seed=_integer(data.get("seed")),
+        axes=axes(data.get("axes")),
+        dataset=text(data.get("dataset")),
+        seed=integer(data.get("seed")),
         measures={k: _measure(v) for k, v in measures.items()},
-        units={k: _text(v.get("unit")) for k, v in measures.items() if isinstance(v, dict)},
-        measured=_lines(data.get("measured")),
-        layers=tuple(row for row in _list(data.get("layers")) if isinstance(row, dict)),
+        units={k: text(v.get("unit")) for k, v in measures.items() if isinstance(v, dict)},
+        measured=lines(data.get("measured")),
+        layers=tuple(row for row in sequence(data.get("layers")) if isinstance(row, dict)),
         metrics=_metrics(data.get("metrics")),
-        timings=_numbers(data.get("timings")),
-        versions={k: _text(v) for k, v in _dict(data.get("versions")).items()},
-        revision=_text(data.get("revision")) or None,
-        hardware=_axes(data.get("hardware")),
-        data=_dict(data.get("data")),
-        config=_dict(data.get("config")),
-        error=_line(data.get("error")) or None,
-        attempts=_lines([_dict(a).get("reason") for a in _list(data.get("attempts"))]),
-        notes=_lines(data.get("notes")),
-        source=_line(_dict(data.get("pretraining")).get("source")),
-        started=_text(data.get("started")) or None,
-        finished=_text(data.get("finished")) or None,
-        epochs_done=_integer(data.get("epochs_done")),
-        steps_done=_integer(data.get("steps_done")),
+        timings=numbers(data.get("timings")),
+        versions={k: text(v) for k, v in mapping(data.get("versions")).items()},
+        revision=text(data.get("revision")) or None,
+        hardware=axes(data.get("hardware")),
+        data=mapping(data.get("data")),
+        config=mapping(data.get("config")),
+        error=line(data.get("error")) or None,
+        attempts=lines([mapping(a).get("reason") for a in sequence(data.get("attempts"))]),
+        notes=lines(data.get("notes")),
+        source=line(mapping(data.get("pretraining")).get("source")),
+        started=text(data.get("started")) or None,
+        finished=text(data.get("finished")) or None,
+        epochs_done=integer(data.get("epochs_done")),
+        steps_done=integer(data.get("steps_done")),
     )
 
 
@@ -203,27 +217,20 @@ def read_row(line: str) -> dict[str, Any] | None:
     return {k: number(v) for k, v in row.items()}
 
 
-def number(v: Any) -> float | None:
-    """A number that can be one of ours (JSON's integers stay integers), else None."""
-    if isinstance(v, bool) or not isinstance(v, int | float):
-        return None
-    return v if -1e30 < v < 1e30 else None
-
-
 def _point(data: Any, place: int) -> Point:
     if not isinstance(data, dict) or not isinstance(data.get("runs"), list):
         raise Unreadable(f"point {place} has no runs")
     failed = data.get("failed_match")
     return Point(
-        net=_text(data.get("net")),
-        axes=_axes(data.get("axes")),
-        runs=tuple(dict.fromkeys(_text(k) for k in data["runs"])),
-        tune=tuple(dict.fromkeys(_text(k) for k in _list(data.get("tune")))),
-        notes=_lines(data.get("notes")),
+        net=text(data.get("net")),
+        axes=axes(data.get("axes")),
+        runs=tuple(dict.fromkeys(text(k) for k in data["runs"])),
+        tune=tuple(dict.fromkeys(text(k) for k in sequence(data.get("tune")))),
+        notes=lines(data.get("notes")),
         learning_rate=number(data.get("learning_rate")),
-        chosen={k: v for k, v in _numbers(data.get("chosen")).items() if v is not None},
-        seeds=_integer(data.get("seeds")),
-        failed_match=None if failed in (None, False) else _line(str(failed)),
+        chosen={k: v for k, v in numbers(data.get("chosen")).items() if v is not None},
+        seeds=integer(data.get("seeds")),
+        failed_match=None if failed in (None, False) else line(str(failed)),
         weight=weight if (weight := number(data.get("weight"))) and 0 < weight < 1 else 1.0,
     )
 
@@ -239,58 +246,7 @@ def _measure(v: Any) -> float | None:
 
 
 def _metrics(v: Any) -> dict[str, float | None]:
-    """Numbers; an accuracy that is no fraction is none."""
-    shares = {k: x for k, x in _numbers(v).items() if k.endswith("accuracy") and x is not None}
-    return _numbers(v) | {k: None for k, x in shares.items() if not 0 <= x <= 1}
-
-
-def _find(data: Any, name: str, depth: int) -> float | None:
-    """The first number under `name`, nearest the top first."""
-    if not isinstance(data, Mapping) or depth == 0:
-        return None
-    if number(data.get(name)) is not None:
-        return number(data[name])
-    found = (_find(v, name, depth - 1) for v in data.values())
-    return next((v for v in found if v is not None), None)
-
-
-def _text(v: Any) -> str:
-    """Text that can be encoded (JSON may hold half a surrogate pair), and not too much of it."""
-    return v[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(v, str) else ""
-
-
-def _line(v: Any) -> str:
-    return " ".join(_text(v).split())[:500]
-
-
-def _lines(v: Any) -> tuple[str, ...]:
-    return tuple(filter(None, map(_line, _list(v))))
-
-
-def _integer(v: Any) -> int:
-    return int(v) if number(v) is not None else 0
-
-
-def _dict(v: Any) -> dict[str, Any]:
-    return {_text(k): x for k, x in v.items()} if isinstance(v, dict) else {}
-
-
-def _list(v: Any) -> list[Any]:
-    return v if isinstance(v, list) else []
-
-
-def _numbers(v: Any) -> dict[str, float | None]:
-    return {k: number(x) for k, x in _dict(v).items()}
-
-
-def _axes(v: Any) -> dict[str, Axis]:
-    """Numbers, texts and truth values; anything else becomes text."""
-    return {k: _axis(x) for k, x in _dict(v).items()}
-
-
-def _axis(v: Any) -> Axis:
-    if isinstance(v, bool) or v is None:
-        return v
-    if isinstance(v, str):
-        return _line(v)[:200]
-    return number(v) if isinstance(v, int | float) else _line(str(v))[:200]
+    """Numbers; an accuracy or a consistency that is no fraction is none."""
+    words = ("accuracy", "consistency")
+    shares = {k: x for k, x in numbers(v).items() if x is not None and any(w in k for w in words)}
+    return numbers(v) | {k: None for k, x in shares.items() if not 0 <= x <= 1}

@@ -21,8 +21,12 @@ class Run(Job):
     some. `test=False`: a tuning run, which reads validation only.
 
     What places it in a study is no part of its key: `label`, `axes`, `grid`, the learning rates to
-    try in place of the study's, `trial`, what is chosen in the recipe, and `weight`, which is below
-    1 for one of two runs that bracket a point's budget: its share in the mean of the two.
+    try in place of the study's, `trial`, what is chosen in the recipe, `seeds`, how many replicates
+    its point takes in place of the study's, and `weight`, which is below 1 for one of two runs that
+    bracket a point's budget: its share in the mean of the two.
+
+    `shifts`: after training, replicates also see the test images shifted by so many pixels
+    (`train.shifts`).
     """
 
     net: Net
@@ -37,8 +41,10 @@ class Run(Job):
     grid: tuple[float, ...] = ()
     trial: Trial = Trial()
     weight: float = 1.0
+    seeds: int | None = None
+    shifts: tuple[int, ...] = ()
 
-    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "trial", "weight")
+    placing: ClassVar[tuple[str, ...]] = (*Job.placing, "grid", "trial", "weight", "seeds")
 
     @functools.cached_property
     def bare(self) -> "Run":
@@ -68,16 +74,20 @@ class Run(Job):
     def at(self, trial: Trial, seed: int, test: bool = True) -> "Run":
         """The same run with the trial's values in its recipe, from a seed."""
         recipe = dataclasses.replace(self.recipe, **dict(trial.values))
-        return dataclasses.replace(self, recipe=recipe, seed=seed, test=test, trial=trial)
+        shifts = self.shifts if test else ()  # Of test images, which tuning does not see.
+        return dataclasses.replace(
+            self, recipe=recipe, seed=seed, test=test, trial=trial, shifts=shifts
+        )
 
     def trials(self, search: Search) -> tuple[Trial, ...]:
         return search.trials(learning_rate=self.grid)
 
     def check(self) -> None:
         from cnnjax.study import pretraining
-        from cnnjax.train import probe, resolution, tune
+        from cnnjax.train import probe, resolution, shifts, tune
 
         super().check()
+        shifts.check(self.shifts, self.dataset, self.image_shape)
         tune.check(self.net, self.recipe)
         resolution.check(self.net, self.recipe, self.image_shape)
         if isinstance(self.recipe.fine_tune, LinearProbe):

@@ -41,13 +41,16 @@ class Setting:
         scratch: bool = False,
         rates: Iterable[float] = (),
         weight: float = 1.0,
+        seeds: int | None = None,
+        shifts: Iterable[int] = (),
         **axes: Any,
     ) -> Any:
         """A `Run` of `net` that stands at `axes` in the study.
 
         It starts from the weights of `--pretrained`, unless from `scratch`; `rates` are the
         learning rates to try where the command line names none for all. Two runs at one place
-        whose weights add up to 1 are one point: the mean of the two by those weights.
+        whose weights add up to 1 are one point: the mean of the two by those weights. `seeds` are
+        its replicates where the command line does not say; `shifts` are in pixels, of test images.
         """
         from cnnjax.data import check
         from cnnjax.study import pretraining
@@ -76,6 +79,8 @@ class Setting:
             pretrained=start,
             grid=() if asked else tuple(rates),
             weight=weight,
+            seeds=seeds,
+            shifts=tuple(shifts),
         )
 
     def missing(self, reason: str, *, label: str | None = None, **axes: Any) -> Any:

@@ -17,7 +17,7 @@ from cnnjax.study.artifacts import write_inspection
 from cnnjax.study.job import Job
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run, difference
-from cnnjax.train import checkpoints
+from cnnjax.train import checkpoints, shifts
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import Devices
 from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, train
@@ -190,6 +190,8 @@ class Worker:
             split = outcome.seen(split)
             found = evaluate(outcome.program, self.devices, outcome.state, split, name)
             metrics |= found.metrics
+        if run.test and run.shifts:
+            metrics |= self._shifted(run, source.test, outcome, found.logits.argmax(-1))
         if run.test and self.inspect and run.seed == 0:
             self._inspect(run, source, outcome, start)
         if run.test:
@@ -206,6 +208,16 @@ class Worker:
                 model_of(run.net, run.recipe, source, outcome.variables),
             )
         return metrics
+
+    def _shifted(
+        self, run: Run, split: Any, outcome: Outcome, found: np.ndarray
+    ) -> dict[str, float]:
+        def answer(moved: Any) -> np.ndarray:
+            seen = outcome.seen(moved)
+            told = evaluate(outcome.program, self.devices, outcome.state, seen, "test")
+            return told.logits.argmax(-1)
+
+        return shifts.tolerance(answer, split, found, run.shifts)
 
     def _inspect(self, run: Run, source: data.Source, outcome: Outcome, start: Any) -> None:
         from cnnjax.study.inspect import inspect

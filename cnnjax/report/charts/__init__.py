@@ -6,6 +6,7 @@ from cnnjax.report import transfer as started
 from cnnjax.report.breakdown import Breakdown
 from cnnjax.report.charts import (
     accuracy,
+    claims,
     differences,
     doubling,
     goal,
@@ -23,6 +24,8 @@ from cnnjax.report.findings import Report
 def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     """Those charts for which there is something to show."""
     s = r.summary
+    if r.verdicts:  # Their arms share no axis along which anything could be drawn.
+        return [chart for chart in [claims.forest(r.verdicts)] if chart is not None]
     if s.sampled:  # Of so many nets none has a line of its own.
         return [c for c in (space.distributions(s), accuracy.pareto(s)) if c is not None]
     gained = doubling.gains(s, r.gains, r.comparisons)

@@ -42,14 +42,21 @@ def contrast(terms: Terms, common: Spread | None = None, level: float = 0.95) ->
     return _estimate(terms, common).interval(level)
 
 
-def family(several: Sequence[Terms], common: Spread | None = None, level: float = 0.95) -> list:
+def family(
+    several: Sequence[Terms],
+    common: Spread | None = None,
+    level: float = 0.95,
+    against: Sequence[float] | None = None,
+) -> list[Interval]:
     """The intervals of several contrasts, corrected for their number: at most `1 − level` is the
-    chance that any leaves out zero where that is the truth."""
+    chance that any leaves out zero, or its value of `against`, where that is the truth."""
     found = [_estimate(terms, common) for terms in several]
-    order = sorted(range(len(found)), key=lambda i: found[i].p)
+    truths = against or [0.0] * len(found)
+    p = [e.p(v) for e, v in zip(found, truths, strict=True)]
+    order = sorted(range(len(found)), key=lambda i: p[i])
     m, levels, step = len(found), {}, 0
     for place, i in enumerate(order):
-        if place == step and found[i].differs(1 - (1 - level) / (m - place)):
+        if place == step and found[i].differs(1 - (1 - level) / (m - place), truths[i]):
             step += 1
         levels[i] = 1 - (1 - level) / (m - min(place, step, m - 1))
     return [found[i].interval(levels[i]) for i in range(m)]
@@ -67,17 +74,16 @@ class _Estimate:
         low, high = self.bounds(level) if self.bounds else (None, None)
         return Interval(self.mean, low, high, self.n)
 
-    def differs(self, level: float) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.bounds is not None and not self.interval(level).covers(0)
+    def differs(self, level: float, truth: float) -> bool:
+        """Whether the interval leaves out what may be the truth."""
+        return self.bounds is not None and not self.interval(level).covers(truth)
 
-    @property
-    def p(self) -> float:
-        """One less the level at which the interval just reaches zero, down to 1e-15."""
+    def p(self, truth: float) -> float:
+        """One less the level at which the interval just reaches the truth, down to 1e-15."""
         low, high = -15.0, 0.0  # Its decimal logarithm.
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (low, middle) if self.differs(1 - 10**middle) else (middle, high)
+            low, high = (low, middle) if self.differs(1 - 10**middle, truth) else (middle, high)
         return 10**high
 
 
