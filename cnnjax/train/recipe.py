@@ -195,6 +195,8 @@ class Recipe:
     layer_decay: float = _field(1.0, "learning rate of each block over that of the next, nearer "
                                 "the head; 1: all alike", 1e-3, 1.0)  # fmt: skip
     frozen_norms: bool = _field(False, "batch norms use their running statistics and leave them")
+    max_steps: int = _field(0, "steps in all, the last epoch cut short; 0: those of the epochs",
+                            0, 1 << 40)  # fmt: skip
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -206,9 +208,27 @@ class Recipe:
         §2.1, where a batch size is given that they are for."""
         return self.batch_size / self.base_batch_size if self.base_batch_size else 1.0
 
+    def epoch_steps(self, examples: int) -> int:
+        """Of a pass over so many images: whole batches."""
+        return max(1, examples // self.batch_size)
+
     def steps(self, examples: int) -> int:
-        """Of a training on so many images: whole batches, all epochs."""
-        return self.epochs * max(1, examples // self.batch_size)
+        """Of a training on so many images: `max_steps`, or all epochs."""
+        return self.max_steps or self.epochs * self.epoch_steps(examples)
+
+    def passes(self, examples: int) -> int:
+        """Epochs that a training on so many images begins; the last may be cut short."""
+        return -(-self.steps(examples) // self.epoch_steps(examples))
+
+    def lasting(self, steps: int, examples: int) -> "Recipe":
+        """The recipe that takes so many steps on so many images: one value, whichever way its
+        length was given.
+
+        Raises:
+          UserError: more epochs than a recipe may have.
+        """
+        whole, rest = divmod(steps, self.epoch_steps(examples))
+        return dataclasses.replace(self, epochs=whole + (rest > 0), max_steps=steps if rest else 0)
 
     @property
     def peak_rate(self) -> float:

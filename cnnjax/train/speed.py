@@ -68,7 +68,14 @@ class Speed:
         """For a recipe less what changes no step's time, so that equal measurements are one; the
         step is that of training everything, on images as they are."""
         base = Recipe()
-        alike = ("epochs", "learning_rate", "base_batch_size", "tune", "resolution_schedule")
+        alike = (
+            "epochs",
+            "max_steps",
+            "learning_rate",
+            "base_batch_size",
+            "tune",
+            "resolution_schedule",
+        )
         timed = dataclasses.replace(recipe, **{name: getattr(base, name) for name in alike})
         return cls(timed, float(seconds))
 
