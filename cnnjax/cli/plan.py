@@ -11,7 +11,20 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
     """A row a point, the time it all takes, and the smallest difference it could show."""
     points = conductor.points
     names = axes_of(points)
-    rows = [["net", *names, "params", "MACs", "activations", "field", "runs", "time"]]
+    shared = any(point.run.weight < 1 for point in points)
+    rows = [
+        [
+            "net",
+            *names,
+            *(["share"] if shared else []),
+            "params",
+            "MACs",
+            "activations",
+            "field",
+            "runs",
+            "time",
+        ]
+    ]
     notes = []
     for point in points:
         costs = compute.measure(point.run.net, point.run.image_shape)
@@ -23,6 +36,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             [
                 point.run.label,
                 *(str(axes.get(name, "")) for name in names),
+                *([f"{point.run.weight:.0%}"] if shared else []),
                 *(f"{costs[m]:,}" for m in ("params", "macs", "activations")),
                 str(costs["receptive_field"]),
                 f"{waiting} of {len(runs)}",
@@ -30,6 +44,12 @@ def plan_table(conductor: Conductor, predicted: dict[str, float]) -> str:
             ]
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
+    notes += [f"{place.name}: no match: {place.reason}" for place in conductor.missing]
+    if shared:
+        notes.append(
+            "Two rows with shares of one point are nets on either side of its budget: the point's "
+            "accuracy is interpolated between theirs by the shares."
+        )
     return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted)])
 
 

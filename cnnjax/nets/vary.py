@@ -159,6 +159,22 @@ def moves(v: Any, axis: str) -> bool:
     return declared or any(moves(getattr(v, f.name), axis) for f in fields(v))
 
 
+def settings(v: Any, axis: str) -> set[Any]:
+    """What stands in the fields that the axis changes, wherever they are."""
+    if isinstance(v, tuple):
+        return {x for part in v for x in settings(part, axis)}
+    if not is_value(v):
+        return set()
+    found: set[Any] = set()
+    for field in fields(v):
+        old = getattr(v, field.name)
+        if field.metadata.get("axis") != axis:
+            found |= settings(old, axis)
+        else:
+            found |= set(old) if isinstance(old, tuple) else {old}
+    return found
+
+
 def _set(net: Net, axis: str, new: Any, change: Callable[[Any, Any], Any]) -> Net:
     if not moves(net, axis):
         raise UserError(f"{axis}: this net has nothing that the axis {axis} could change")

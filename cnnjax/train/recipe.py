@@ -141,6 +141,7 @@ TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfreezin
 RESOLUTIONS = {"full": FullSize, "progressive": Progressive}
 RANDAUGMENTS = {"off": Off, "randaugment": RandAugment}
 JITTERS = {"off": Off, "jitter": ColourJitter}
+MOST_EPOCHS = 100_000
 DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -157,7 +158,7 @@ class Recipe:
       UserError: a field out of its range.
     """
 
-    epochs: int = _field(10, "passes over the training images", 1, 100_000)
+    epochs: int = _field(10, "passes over the training images", 1, MOST_EPOCHS)
     batch_size: int = _field(128, "images a step, over all devices", 1, 1 << 20)
     learning_rate: float = _field(0.1, "the schedule's highest learning rate", 0.0, 1e3)
     base_batch_size: int = _field(0, "times batch_size over this (Goyal et al. 2017); 0: as it is",

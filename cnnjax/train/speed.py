@@ -153,6 +153,23 @@ class Speed:
         )
 
 
+def step_seconds(
+    net: Net, speed: Speed, image_shape: tuple[int, int, int], devices: Devices, repeats: int = 5
+) -> list[float]:
+    """Seconds of a training step by a `Speed`, compiled once: the medians of so many measurements,
+    one after another, each over about a tenth of what a net may take.
+
+    Raises:
+      MemoryError: the program needs more memory than the machine has free.
+    """
+    recipe = speed.recipe
+    bench = _Bench(Task.on_any_images(net, recipe, image_shape, recipe.epochs), devices, 0)
+    call, compiled = bench.training()
+    check_memory(compiled, devices.platform)
+    found = [Clock(speed.seconds).time(call, MANY)[0] for _ in range(repeats)]
+    return [float(np.median(times)) for times in found]
+
+
 def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
     named = {f"{program}_{name}": v for name, v in found.items() if v is not None}
     rates = {"inference": "images_per_second", "train_step": "train_images_per_second"}
