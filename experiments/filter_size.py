@@ -17,23 +17,18 @@ BASE = flags.DEFINE_integer(
 
 X = ("kernel_size", "filter size (pixels)")
 SERIES = "series"
+EQUAL = True
 DEFAULTS = Defaults(common=SMALL, quick=QUICK | {"kernel_sizes": "1,3,7"})
 
 
 def runs(setting):
     from cnnjax.nets import vary
-    from cnnjax.study.budget import match_width
 
     base = setting.net()
-    budget = setting.macs(vary.kernel(base, BASE.value))
+    equal = setting.equal(vary.kernel(base, BASE.value))
     for size in KERNEL_SIZES.value:
         net = vary.kernel(base, size)
         yield setting.run(net, series="fixed width", kernel_size=size)
     for size in KERNEL_SIZES.value:
         net = vary.kernel(base, size)
-        if size != BASE.value:
-            net, ratio = match_width(lambda f, n=net: vary.width(n, f), setting.macs, budget)
-            notes = setting.off_budget(ratio)
-        else:
-            notes = ()
-        yield setting.run(net, series="equal MACs", kernel_size=size, notes=notes)
+        yield from equal.runs(setting.run(net, series=equal.name, kernel_size=size))

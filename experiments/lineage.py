@@ -20,6 +20,7 @@ BUDGET = flags.DEFINE_float("macs", 1e6, "multiply-accumulates per image that ea
                             1000, flag_values=FLAGS)  # fmt: skip
 
 X = ("architecture", "architecture")
+EQUAL = True
 DEFAULTS = Defaults(
     common={
         "optimizer": "adamw",
@@ -35,12 +36,6 @@ DEFAULTS = Defaults(
 
 
 def runs(setting):
-    from cnnjax.nets import vary
-    from cnnjax.study.budget import match_width
-
+    equal = setting.equal(macs=int(BUDGET.value))
     for name in NETS.value:
-        whole = setting.net(name)
-        net, ratio = match_width(
-            lambda f, n=whole: vary.width(n, f), setting.macs, int(BUDGET.value)
-        )
-        yield setting.run(net, label=name, notes=setting.off_budget(ratio), architecture=name)
+        yield from equal.runs(setting.run(setting.net(name), label=name, architecture=name))

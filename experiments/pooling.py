@@ -13,20 +13,17 @@ KINDS = words(FLAGS, "kinds", "max,avg,stride", ("max", "avg", "stride"), "ways 
 
 X = ("pooling", "pooling")
 SERIES = "series"
+EQUAL = True
 DEFAULTS = Defaults(common=SMALL, quick=QUICK)
 
 
 def runs(setting):
     from cnnjax.nets import vary
-    from cnnjax.study.budget import match_width
 
     base = setting.net()
-    budget = setting.macs(base)
+    equal = setting.equal(base)
     for kind in KINDS.value:
         yield setting.run(vary.pooling(base, kind), series="fixed width", pooling=kind)
     for kind in KINDS.value:
-        net, notes = vary.pooling(base, kind), ()
-        if setting.macs(net) != budget:
-            net, ratio = match_width(lambda f, n=net: vary.width(n, f), setting.macs, budget)
-            notes = setting.off_budget(ratio)
-        yield setting.run(net, series="equal MACs", pooling=kind, notes=notes)
+        net = vary.pooling(base, kind)
+        yield from equal.runs(setting.run(net, series=equal.name, pooling=kind))

@@ -18,6 +18,7 @@ FEATURES = flags.DEFINE_integer("features", 8, "channels of the stem", 1, flag_v
 
 X = ("stem", "first layer (filter size/stride)")
 SERIES = "series"
+EQUAL = True
 DEFAULTS = Defaults(
     common=SMALL | {"size": 64, "train_examples": 2000}, quick=QUICK | {"stems": "11/4,7/2"}
 )
@@ -30,10 +31,8 @@ flags.register_validator(
 
 
 def runs(setting):
-    from cnnjax.nets import vary
     from cnnjax.nets.blocks import Plain
     from cnnjax.nets.net import Stage
-    from cnnjax.study.budget import match_width
 
     base = setting.net()
 
@@ -41,12 +40,8 @@ def runs(setting):
         size, stride = map(int, stem.split("/"))
         return base.clone(stem=Stage(Plain(FEATURES.value, kernel=size), stride=stride))
 
-    budget = setting.macs(with_stem(STEMS.value[0]))
+    equal = setting.equal(with_stem(STEMS.value[0]))
     for stem in STEMS.value:
         yield setting.run(with_stem(stem), series="fixed width", stem=stem)
     for stem in STEMS.value:
-        net, notes = with_stem(stem), ()
-        if setting.macs(net) != budget:
-            net, ratio = match_width(lambda f, n=net: vary.width(n, f), setting.macs, budget)
-            notes = setting.off_budget(ratio)
-        yield setting.run(net, series="equal MACs", stem=stem, notes=notes)
+        yield from equal.runs(setting.run(with_stem(stem), series=equal.name, stem=stem))

@@ -1,8 +1,10 @@
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import strategies as st
 
 from cnnjax import values
 from cnnjax.errors import UserError
@@ -168,6 +170,28 @@ def test_clipping_bounds_the_gradient():
     params = {"w": jnp.zeros((2, 2))}
     updates, _ = optimizer.update({"w": jnp.full((2, 2), 50.0)}, optimizer.init(params), params)
     assert float(optax.tree.norm(updates)) == pytest.approx(1, rel=1e-5)
+
+
+@hypothesis.given(st.integers(1, 3000), st.integers(1, 500), st.integers(1, 64))
+def test_a_length_in_steps_is_one_recipe(steps, examples, size):
+    recipe = Recipe(batch_size=size).lasting(steps, examples)
+    each = max(1, examples // size)
+    assert recipe.steps(examples) == steps
+    assert recipe.passes(examples) == recipe.epochs == -(-steps // each)
+    assert recipe.lasting(steps, examples) == recipe
+    if steps % each == 0:  # The very recipe of so many epochs, with its key.
+        assert recipe == Recipe(batch_size=size, epochs=steps // each)
+    assert Recipe(batch_size=size, max_steps=steps).lasting(steps, examples) == recipe
+
+
+def test_steps_stand_above_epochs():
+    assert Recipe(epochs=9, batch_size=16).steps(50) == 27
+    recipe = Recipe(epochs=9, batch_size=16, max_steps=7)
+    assert (recipe.steps(50), recipe.passes(50)) == (7, 3)
+    with pytest.raises(UserError, match="max_steps: -1 is out of range"):
+        Recipe(max_steps=-1)
+    with pytest.raises(UserError, match="epochs: 100001 is out of range"):
+        Recipe(batch_size=16).lasting(300_001, 50)
 
 
 def test_fields_that_came_later_change_no_key():

@@ -21,7 +21,7 @@ from cnnjax.train.loop import Hooks, evaluate, make_task, train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
 from cnnjax.train.program import make_program
-from cnnjax.train.recipe import Recipe
+from cnnjax.train.recipe import Constant, Recipe
 from cnnjax.train.step import Batch, cross_entropy, init, train_step
 from tests.tiny import small_net, write_dataset
 
@@ -89,6 +89,39 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(source, tmp_path
     for a, b in zip(jax.tree.leaves(whole.state), jax.tree.leaves(part.state), strict=True):
         np.testing.assert_array_equal(a, b)
     assert [row["epoch"] for row in rows] == list(range(1, 8))
+
+
+def test_a_last_epoch_may_be_cut_short_and_is_resumed_to_the_bit(source, tmp_path):
+    """Three steps an epoch: two epochs and a part of one, stopped after every dispatch."""
+    recipe = RECIPE.lasting(8, 48)
+    told = []
+    whole = trained(source, recipe, "pmap", 2, hooks=Hooks(epoch=told.append))
+    rows, stops, begun = [], 0, []
+    while True:
+        hooks = Hooks(epoch=rows.append, stop=lambda: True, begins=begun.append)
+        part = trained(source, recipe, "pmap", 2, hooks=hooks, saved=tmp_path / "checkpoint")
+        if part.status != "stopped":
+            break
+        stops += 1
+    assert (part.status, part.steps, part.epochs, whole.epochs) == ("done", 8, 3, 3)
+    assert stops >= 3
+    assert max(begun) == 2  # The part is an epoch that was not done before.
+    for a, b in zip(jax.tree.leaves(whole.state), jax.tree.leaves(part.state), strict=True):
+        np.testing.assert_array_equal(a, b)
+    one, many = ([{k: v for k, v in r.items() if k != "seconds"} for r in x] for x in (told, rows))
+    assert one == many
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 3), (2, 6), (3, 8)]
+    assert rows[-1]["learning_rate"] == pytest.approx(0)  # The schedule spans what is taken.
+
+
+def test_a_training_cut_short_begins_as_the_whole_one_of_its_schedule(source):
+    """At a constant rate the first steps are those of a longer training."""
+    recipe = dataclasses.replace(RECIPE, schedule=Constant())
+    one, other = trained(source, recipe.lasting(3, 48), "pmap", 1), []
+    hooks = Hooks(epoch=lambda row: other.append(row))
+    trained(source, recipe.lasting(5, 48), "pmap", 1, hooks=hooks)
+    row = evaluate(one.program, local(count=1), one.state, source.val, "val").metrics
+    assert other[0]["val_loss"] == pytest.approx(row["val_loss"], rel=1e-6)
 
 
 def test_how_steps_are_cut_into_dispatches_changes_nothing(source, monkeypatch):

@@ -16,7 +16,20 @@ def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) ->
     """A row a point, the time it all takes, and the smallest difference it could show."""
     points = conductor.points
     names = axes_of(points)
-    rows = [["net", *names, "params", "MACs", "activations", "field", "runs", "time"]]
+    shared = any(point.run.weight < 1 for point in points)
+    rows = [
+        [
+            "net",
+            *names,
+            *(["share"] if shared else []),
+            "params",
+            "MACs",
+            "activations",
+            "field",
+            "runs",
+            "time",
+        ]
+    ]
     notes = []
     for point in points:
         costs = compute.measure(point.run.net, point.run.image_shape)
@@ -28,6 +41,7 @@ def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) ->
             [
                 point.run.label,
                 *(str(axes.get(name, "")) for name in names),
+                *([f"{point.run.weight:.0%}"] if shared else []),
                 *(f"{costs[m]:,}" for m in ("params", "macs", "activations")),
                 str(costs["receptive_field"]),
                 f"{waiting} of {len(runs)}",
@@ -36,6 +50,11 @@ def plan_table(conductor: Conductor, predicted: dict[str, float], head: Head) ->
         )
         notes += [f"{point.run.name}: {note}" for note in point.run.notes]
     notes += [f"{place.name}: {place.reason}" for place in conductor.missing]
+    if shared:
+        notes.append(
+            "Two rows with shares of one point are nets on either side of its budget: the point's "
+            "accuracy is interpolated between theirs by the shares."
+        )
     return "\n".join([aligned(rows), "", *notes, *_outlook(conductor, predicted, head)])
 
 

@@ -45,7 +45,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
     from cnnjax.study import experiment as study
 
     v = found.values
-    points, missing = study.asked(found)
+    points, missing = study.asked(found, Path(front.results) / found.name)
     if front.compile_for:
         from cnnjax.cli.ahead import run_ahead
 

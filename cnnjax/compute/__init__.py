@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cnnjax.errors import unknown
+
 if TYPE_CHECKING:
     import flax.linen as nn
 
@@ -57,6 +59,20 @@ def measure(net: nn.Module, input_shape: Sequence[int]) -> dict[str, Any]:
 
     traced = trace(net, input_shape)
     return {name: module.total(traced) for name, module in measures().items()}
+
+
+def total(net: nn.Module, input_shape: Sequence[int], name: str) -> Any:
+    """One of the measures of a net on images of shape (H, W, C).
+
+    Raises:
+      UserError: as `measure`, or there is no such measure.
+    """
+    from cnnjax.compute.trace import trace
+
+    found = measures()
+    if name not in found:
+        raise unknown("measure", name, found)
+    return found[name].total(trace(net, input_shape))
 
 
 def layers(traced: Trace) -> list[dict[str, Any]]:

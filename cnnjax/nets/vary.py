@@ -196,6 +196,22 @@ def _symmetric(v: Any) -> str:
     return next(filter(None, (_symmetric(getattr(v, f.name)) for f in fields(v))), "")
 
 
+def settings(v: Any, axis: str) -> set[Any]:
+    """What stands in the fields that the axis changes, wherever they are."""
+    if isinstance(v, tuple):
+        return {x for part in v for x in settings(part, axis)}
+    if not is_value(v):
+        return set()
+    found: set[Any] = set()
+    for field in fields(v):
+        old = getattr(v, field.name)
+        if field.metadata.get("axis") != axis:
+            found |= settings(old, axis)
+        else:
+            found |= set(old) if isinstance(old, tuple) else {old}
+    return found
+
+
 def _set(net: Net, axis: str, new: Any, change: Callable[[Any, Any], Any]) -> Net:
     if not moves(net, axis):
         raise UserError(f"{axis}: this net has nothing that the axis {axis} could change")

@@ -44,7 +44,7 @@ def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str
         return f"{_without(command, 'seeds')} --seeds={min(max(2 * min(counts), 5), MOST)}"
     epochs = {len(s.study.curves.get(run.key, [])) for row in s.rows for run in row.done}
     if any(row.rising for row in s.rows) and epochs:
-        return f"{_without(command, 'epochs')} --epochs={2 * max(epochs)}"
+        return _longer(command, max(epochs))
     return ""
 
 
@@ -56,6 +56,14 @@ def _more_nets(s: Summary, command: str) -> str:
     if most >= MANY or not any(space.verdict(d) == "open" for d in found):
         return ""
     return f"{_without(command, 'count')} --count={2 * most}"
+
+
+def _longer(command: str, epochs: int) -> str:
+    """The command with twice the length, in the unit in which it is given."""
+    for flag in ("train_macs", "train_seconds", "max_steps"):
+        if found := re.search(rf"\s--?{flag}(?:=|\s+)(\S+)", command):
+            return f"{_without(command, flag)} --{flag}={2 * float(found[1]):.12g}"
+    return f"{_without(command, 'epochs')} --epochs={2 * epochs}"
 
 
 def _without(command: str, flag: str) -> str:

@@ -1,8 +1,9 @@
 """Figures as a reader wants them: few digits, signs and units, an interval where there is one."""
 
-import math
 from collections.abc import Mapping
 
+from cnnjax.study.figures import si as si
+from cnnjax.study.figures import three
 from cnnjax.study.records import Axis
 from cnnjax.study.stats import Interval
 
@@ -48,20 +49,10 @@ def gap(i: Interval) -> str:
     return f"{signed(i.mean)} points{bounds}"
 
 
-def si(v: float | None) -> str:
-    """15_100_000 → `15.1 M`, three digits; counts below a thousand whole."""
-    if v is None:
-        return "–"
-    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(v) >= 0.9995 * size:
-            return f"{_three(v / size)} {unit}"
-    return f"{v:g}" if v == int(v) else _three(v)
-
-
 def times(ratio: float) -> str:
     """2.69 → `2.7×`."""
     return (
-        f"{_three(ratio) if ratio >= 100 else f'{ratio:.1f}' if ratio >= 0.95 else f'{ratio:.2f}'}×"
+        f"{three(ratio) if ratio >= 100 else f'{ratio:.1f}' if ratio >= 0.95 else f'{ratio:.2f}'}×"
     )
 
 
@@ -120,10 +111,3 @@ def distinct(values: Mapping[str, str | None]) -> str:
 def pixels(v: float | None) -> str:
     """A receptive field's side as a square: `23×23`."""
     return "–" if v is None else f"{axis_value(v)}×{axis_value(v)}"
-
-
-def _three(v: float) -> str:
-    """Three digits, no exponent."""
-    v = float(f"{v:.3g}")  # 0.9997 has become 1 before its digits are counted.
-    digits = 2 - math.floor(math.log10(abs(v))) if v else 0
-    return f"{v:.{min(max(digits, 0), 6)}f}"

@@ -32,7 +32,9 @@ def run_seconds(run: Any, platform: str, parallel: int) -> float:
     # In whole steps: what is frozen has no backward pass.
     steps = training_macs(run.net, run.recipe, run.image_shape, outline.train) / step_macs
     probed = isinstance(run.recipe.fine_tune, LinearProbe)
-    looks = outline.val if probed else run.recipe.epochs * outline.val + outline.train
+    looks = (
+        outline.val if probed else run.recipe.passes(outline.train) * outline.val + outline.train
+    )
     return steps * step + looks * look + OVERHEAD_SECONDS
 
 

@@ -2,10 +2,10 @@
 
 An experiment file has a docstring that begins with its question, `FLAGS` (an absl FlagValues of
 its own), optionally `X` (axis and label), `SERIES` (axis), `DEFAULTS`, `goal()` (a column of the
-curves and the value to reach) and `claims()` (`study.predeclared`), and `runs(setting)`, a
-generator of `Run` values made with `setting.run(net, **axes)` (`setting.missing(reason, **axes)`
-where none can be), or of `Probe` values made with `setting.probe(net, instrument, **axes)` where a
-study measures and trains nothing.
+curves and the value to reach), `claims()` (`study.predeclared`) and `EQUAL` (--match is for its
+`setting.equal` alone), and `runs(setting)`, a generator of `Run` values made with
+`setting.run(net, **axes)` (`setting.missing(reason, **axes)` where none can be), or of `Probe`
+values made with `setting.probe(net, instrument, **axes)` where a study measures and trains nothing.
 """
 
 import dataclasses
@@ -130,13 +130,16 @@ def _follow_recipe(values: flags.FlagValues, quick: set[str]) -> None:
             values[field.name].value = getattr(named, field.name)
 
 
-def setting(experiment: Experiment) -> Setting:
-    """Read the common flags.
+def setting(experiment: Experiment, measured: Any = None) -> Setting:
+    """Read the common flags; `measured` times steps where they ask for it.
 
     Raises:
-      UserError: a dataset or weights that are not there, or a field out of its range.
+      UserError: a dataset or weights that are not there, a field out of its range, or flags that
+        exclude each other.
     """
     from cnnjax.data import check
+    from cnnjax.study import budget
+    from cnnjax.study.measured import Measured
     from cnnjax.study.pretraining import pretraining
 
     v = experiment.values
@@ -147,7 +150,7 @@ def setting(experiment: Experiment) -> Setting:
     examples = _train_examples(experiment)
     dataset = dataclasses.replace(_dataset(v), train_examples=examples)
     outline = check(dataset)
-    return Setting(
+    found = Setting(
         net_name=v.net,
         dataset=dataset,
         recipe=make_recipe(**given),
@@ -159,6 +162,7 @@ def setting(experiment: Experiment) -> Setting:
         pretrained=pretraining(v.pretrained, reinit, v.pretrain_macs),
         padding=v.padding,
     )
+    return dataclasses.replace(found, matching=budget.matching(v, found, measured or Measured()))
 
 
 def _dataset(v: flags.FlagValues) -> Any:
@@ -184,20 +188,27 @@ def _train_examples(experiment: Experiment) -> int | None:
     return v.train_examples if v.train_examples < there else None
 
 
-def asked(experiment: Experiment) -> tuple[list[Any], list[Any]]:
-    """The points of the study, each checked, and the places at which no net is.
+def asked(experiment: Experiment, folder: Path | None = None) -> tuple[list[Any], list[Any]]:
+    """The points of the study, each checked, and the places at which no net is. In the results
+    folder is kept what had to be measured for them.
 
     Raises:
       UserError: a net that does not fit its images, naming the axis or the layer; no point at all;
         a claim about an arm that there is not.
     """
-    from cnnjax.study import predeclared
+    from cnnjax.study import budget, length, predeclared
+    from cnnjax.study.measured import Measured
     from cnnjax.study.plan import Missing, Point
 
     v = experiment.values
     search = tuning.search(v)
+    measured = Measured(folder, experiment.machine, "" if v.executor == "inline" else v.executor)
+    long = length.length(v, measured)
+    given = setting(experiment, measured)
+    itself = getattr(experiment.module, "EQUAL", False)
+    runs = budget.matched(given.matching, experiment.module.runs(given), itself)
     found, missing = [], []
-    for run in experiment.module.runs(setting(experiment)):
+    for run in length.lasting(long, runs):
         if isinstance(run, Missing):
             missing.append(run)
             continue

@@ -13,6 +13,7 @@ from cnnjax.errors import UserError
 from cnnjax.study import executors
 from cnnjax.study.tuning import TUNABLE
 
+MEASURES = ("macs", "params", "activations", "latency", "train_macs")  # Of --match.
 GROUPS = ("study", "data", "recipe", "machine", "executors")
 
 
@@ -142,6 +143,16 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
     add("study", flags.DEFINE_float, "pretrain_macs", None,
         "what those weights cost to train, in multiply-accumulates (a run of the project's own "
         "knows it)", lower_bound=0.0)  # fmt: skip
+    flags.DEFINE_enum("match", None, MEASURES, "solve each point's width, or else its depth, so "
+                      "that all cost the same; two nets bracket it where none is within 1%",
+                      flag_values=values)  # fmt: skip
+    groups["match"] = "study"
+    add("study", flags.DEFINE_float, "budget", None, "so much of what --match names: of an image, "
+        "MACs of a training, seconds of a step (default: what --net costs)")  # fmt: skip
+    add("study", flags.DEFINE_float, "train_macs", None, "train each point for so many "
+        "multiply-accumulates, in place of --epochs")  # fmt: skip
+    add("study", flags.DEFINE_float, "train_seconds", None, "train each point for as many steps as "
+        "this machine computes in that time, in place of --epochs")  # fmt: skip
     add("data", text, "dataset", "cluttered_digits",
         "cluttered_digits, any TFDS name, folder:PATH or PATH.npz")  # fmt: skip
     add("data", whole, "size", 32, "canvas side in pixels of generated datasets")

@@ -3,6 +3,7 @@ nothing.
 
     results/<experiment>/
       study.json                      the question and every plan that was asked for
+      measured.json                   times that its nets or lengths were chosen by
       lock, runs/<key>/lock           held while study.json is changed, and a run carried out
       runs/<key>/record.json          one run: what it was, what it measured, how it ended
       runs/<key>/curve.jsonl          a row an epoch
@@ -42,9 +43,8 @@ __all__ = ["FORMAT", "Folder", "Plan", "Point", "Record", "Study"]
 FORMAT = 1
 LARGEST_ARRAYS = 2**31  # Bytes of predictions.
 _KEY = re.compile(r"[0-9a-f]{16}")
-_OURS = {
-    "study.json", "runs", "table.csv", "dashboard.html", "report.md", "plots", "lock", "slurm",
-}  # fmt: skip
+_OURS = {"study.json", "measured.json", "runs", "table.csv", "dashboard.html", "report.md", "plots",
+         "lock", "slurm"}  # fmt: skip
 
 
 class Folder:
@@ -80,7 +80,7 @@ class Folder:
                     f"{head['experiment']!r}: choose another folder with --results=DIR"
                 )
             return data.get("plans", [])
-        if self.path.exists() and not _is_ours(self.path):
+        if self.path.exists() and not is_ours(self.path):
             raise UserError(
                 f"{self.path} is not a results folder and is left as it is: "
                 "choose another with --results=DIR"
@@ -290,7 +290,7 @@ class Folder:
         return path
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Empty, or only what a study leaves there: then a lost study.json can be written anew."""
     if not path.is_dir():
         return False

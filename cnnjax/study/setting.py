@@ -18,6 +18,7 @@ class Setting:
     classes: int
     machine: tuple[Any, ...] = ()  # As `train.devices.local` takes it.
     given: frozenset[str] = frozenset()  # The flags that were set on the command line.
+    matching: Any = None  # What --match says: `study.budget.Matching`.
     pretrained: Any = None  # Weights to start from: `study.pretraining.Pretraining`.
     padding: str | None = None  # Of every net, in place of its own.
 
@@ -131,9 +132,14 @@ class Setting:
         rows = trace(net, self.image_shape).layers
         return sum(x.kind in ("conv", "dense") and "shortcut" not in x.path for x in rows)
 
-    @staticmethod
-    def off_budget(ratio: float) -> tuple[str, ...]:
-        """A note where the nearest legal width misses the budget by more than 5 %."""
-        if abs(ratio - 1) <= 0.05:
-            return ()
-        return (f"the nearest legal width costs {ratio - 1:+.0%} against the budget",)
+    def equal(self, net: Any = None, macs: float | None = None) -> Any:
+        """For a series of a study's own at equal cost: its `name`, and `runs(run)`, the run with
+        the width that meets the budget (`study.budget.Matching`).
+
+        The cost is what --match says, else MACs at the nearest width; the budget that of --budget,
+        else what `net` costs, or `macs`. The experiment says `EQUAL = True`, so that its other
+        points stay as they are.
+        """
+        from cnnjax.study import budget
+
+        return budget.own(self, net, macs)

@@ -9,8 +9,9 @@ from typing import Any
 from cnnjax import compute
 from cnnjax.compute import macs
 from cnnjax.compute.trace import trace
+from cnnjax.errors import UserError
 from cnnjax.train import probe, resolution, tune
-from cnnjax.train.recipe import LinearProbe, Recipe
+from cnnjax.train.recipe import MOST_EPOCHS, LinearProbe, Recipe
 from cnnjax.train.step import Task
 
 Shape = tuple[int, int, int]
@@ -39,6 +40,30 @@ def training_macs(
         total += taken * compute.train_step_macs(stepped, shape, recipe.batch_size, phase.frozen)
         before = phase.end
     return total
+
+
+def steps_for(net: Any, recipe: Recipe, image_shape: Shape, examples: int, budget: float) -> int:
+    """How many steps of a training on so many images come nearest to a budget of its
+    multiply-accumulates; 0 where it does not suffice for half of one.
+
+    Raises:
+      UserError: more epochs than a recipe may have.
+    """
+
+    def cost(steps: int) -> int:
+        if not steps:
+            return 0
+        return training_macs(net, recipe.lasting(steps, examples), image_shape, examples)
+
+    low, high, most = 0, 1, MOST_EPOCHS * recipe.epoch_steps(examples)
+    while cost(high) < budget:
+        if high == most:
+            raise UserError(f"train_macs: {budget:.3g} is more than {MOST_EPOCHS:,} epochs cost")
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle) < budget else (low, middle)
+    return min((low, high), key=lambda steps: abs(cost(steps) - budget))
 
 
 def _probe_macs(net: Any, recipe: Recipe, shape: Shape, examples: int, steps: int) -> int:

@@ -166,7 +166,7 @@ def _train(
     if saved and (found := _restored(saved, (state, sums, seconds), hooks.say)):
         state, (sums, seconds) = devices.put_state(found[0]), devices.put(found[1:])
     step, seconds = int(state.step), float(seconds)
-    per_epoch = task.steps // task.recipe.epochs
+    per_epoch = task.recipe.epoch_steps(len(source.train))
     hooks.begins(step // per_epoch)
     saved_at, count, began = time.monotonic(), 1, time.perf_counter()
     status, score, waited = "done", None, 0.0
@@ -181,7 +181,7 @@ def _train(
 
     with feeds.opened(program, task, source.train, seed, devices, state) as feed:
         while step < task.steps:
-            count = min(count, per_epoch - step % per_epoch)
+            count = min(count, per_epoch - step % per_epoch, task.steps - step)
             at = time.perf_counter()
             state, sums = feed.advance(state, sums, count)
             finite = math.isfinite(float(sums.loss))  # Waits for the dispatch.
@@ -191,8 +191,8 @@ def _train(
             if not finite:
                 status = "diverged"
                 break
-            if step % per_epoch == 0:
-                row = _epoch_row(task, step, sums)
+            if step % per_epoch == 0 or step == task.steps:  # The last epoch may be cut short.
+                row = {"epoch": -(-step // per_epoch)} | _epoch_row(task, step, sums)
                 row |= evaluate(program, devices, state, source.val, "val").metrics
                 row["seconds"], score = round(elapsed(), 3), row["val_accuracy"]
                 if feed.waited is not None:
@@ -212,7 +212,8 @@ def _train(
                 status = "stopped"
                 break
     variables = devices.whole(state.variables)
-    return Outcome(status, state, program, step // per_epoch, step, elapsed(), variables)
+    epochs = (step if status != "done" else step + per_epoch - 1) // per_epoch
+    return Outcome(status, state, program, epochs, step, elapsed(), variables)
 
 
 def _restored(folder: Path, like: Any, say: Callable[[str], None]) -> Any | None:
@@ -252,7 +253,6 @@ def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
     count = float(sums.count)
     progress = jnp.float32(step / task.steps)
     return {
-        "epoch": step // (task.steps // task.recipe.epochs),
         "step": step,
         "train_loss": float(sums.loss) / count,
         "train_accuracy": float(sums.correct) / count,

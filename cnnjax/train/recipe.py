@@ -141,6 +141,7 @@ FINE_TUNINGS = {"full": FullTuning, "probe": LinearProbe, "gradual": GradualUnfr
 RESOLUTIONS = {"full": FullSize, "progressive": Progressive}
 RANDAUGMENTS = {"off": Off, "randaugment": RandAugment}
 JITTERS = {"off": Off, "jitter": ColourJitter}
+MOST_EPOCHS = 100_000
 DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -157,7 +158,7 @@ class Recipe:
       UserError: a field out of its range.
     """
 
-    epochs: int = _field(10, "passes over the training images", 1, 100_000)
+    epochs: int = _field(10, "passes over the training images", 1, MOST_EPOCHS)
     batch_size: int = _field(128, "images a step, over all devices", 1, 1 << 20)
     learning_rate: float = _field(0.1, "the schedule's highest learning rate", 0.0, 1e3)
     base_batch_size: int = _field(0, "times batch_size over this (Goyal et al. 2017); 0: as it is",
@@ -195,6 +196,8 @@ class Recipe:
     layer_decay: float = _field(1.0, "learning rate of each block over that of the next, nearer "
                                 "the head; 1: all alike", 1e-3, 1.0)  # fmt: skip
     frozen_norms: bool = _field(False, "batch norms use their running statistics and leave them")
+    max_steps: int = _field(0, "steps in all, the last epoch cut short; 0: those of the epochs",
+                            0, 1 << 40)  # fmt: skip
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -206,9 +209,27 @@ class Recipe:
         §2.1, where a batch size is given that they are for."""
         return self.batch_size / self.base_batch_size if self.base_batch_size else 1.0
 
+    def epoch_steps(self, examples: int) -> int:
+        """Of a pass over so many images: whole batches."""
+        return max(1, examples // self.batch_size)
+
     def steps(self, examples: int) -> int:
-        """Of a training on so many images: whole batches, all epochs."""
-        return self.epochs * max(1, examples // self.batch_size)
+        """Of a training on so many images: `max_steps`, or all epochs."""
+        return self.max_steps or self.epochs * self.epoch_steps(examples)
+
+    def passes(self, examples: int) -> int:
+        """Epochs that a training on so many images begins; the last may be cut short."""
+        return -(-self.steps(examples) // self.epoch_steps(examples))
+
+    def lasting(self, steps: int, examples: int) -> "Recipe":
+        """The recipe that takes so many steps on so many images: one value, whichever way its
+        length was given.
+
+        Raises:
+          UserError: more epochs than a recipe may have.
+        """
+        whole, rest = divmod(steps, self.epoch_steps(examples))
+        return dataclasses.replace(self, epochs=whole + (rest > 0), max_steps=steps if rest else 0)
 
     @property
     def peak_rate(self) -> float:

@@ -96,7 +96,7 @@ class Scaling:
     ) -> Iterator[Reading]:
         """One, unless `stop` says so before."""
         used, source = devices.first(self.devices), data.load(self.dataset)
-        task = make_task(net, dataclasses.replace(self.recipe, epochs=10_000), source)
+        task = make_task(net, dataclasses.replace(self.recipe, epochs=10_000, max_steps=0), source)
         examples = None if isinstance(source.train, Stream) else len(source.train)
         with uncached():
             program = make_program(task, examples, used)

@@ -68,7 +68,14 @@ class Speed:
         """For a recipe less what changes no step's time, so that equal measurements are one; the
         step is that of training everything, on images as they are."""
         base = Recipe()
-        alike = ("epochs", "learning_rate", "base_batch_size", "fine_tune", "resolution_schedule")
+        alike = (
+            "epochs",
+            "max_steps",
+            "learning_rate",
+            "base_batch_size",
+            "fine_tune",
+            "resolution_schedule",
+        )
         timed = dataclasses.replace(recipe, **{name: getattr(base, name) for name in alike})
         return cls(timed, float(seconds))
 
@@ -144,6 +151,23 @@ class Speed:
             f"{program.replace('_', ' ')} not timed: it takes about {needed:.0f} s, and "
             f"{max(left, 0):.0f} s were left of the {self.seconds:g} s a net may take (--seconds)"
         )
+
+
+def step_seconds(
+    net: Net, speed: Speed, image_shape: tuple[int, int, int], devices: Devices, repeats: int = 5
+) -> list[float]:
+    """Seconds of a training step by a `Speed`, compiled once: the medians of so many measurements,
+    one after another, each over about a tenth of what a net may take.
+
+    Raises:
+      MemoryError: the program needs more memory than the machine has free.
+    """
+    recipe = speed.recipe
+    bench = _Bench(Task.on_any_images(net, recipe, image_shape, recipe.epochs), devices, 0)
+    call, compiled = bench.training()
+    check_memory(compiled, devices.platform)
+    found = [Clock(speed.seconds).time(call, MANY)[0] for _ in range(repeats)]
+    return [float(np.median(times)) for times in found]
 
 
 def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
