@@ -4,13 +4,12 @@ import dataclasses
 import io
 import json
 
-import numpy as np
 import pytest
 
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
-from cnnjax.study import budget, progress
+from cnnjax.study import progress
 from cnnjax.study import worker as worker_module
 from cnnjax.study.conduct import Conductor, new_plan
 from cnnjax.study.executors.inline import Inline
@@ -267,27 +266,6 @@ class Counting(Inline):
         taken = super().offer(ready)
         self.trained += taken
         return taken
-
-
-@pytest.mark.parametrize("target", [0.3, 0.9, 2.7])
-def test_the_matched_width_is_the_nearest_there_is(target):
-    def cost(net):
-        return net[0] * net[1] * 9
-
-    def build(f):
-        return tuple(max(1, round(w * f)) for w in (8, 16))
-
-    wanted = int(target * cost((8, 16)))
-    net, ratio = budget.match_width(build, cost, wanted)
-    best = min((build(f) for f in np.geomspace(0.05, 10, 20_000)),
-               key=lambda n: abs(np.log(cost(n) / wanted)))  # fmt: skip
-    assert cost(net) == cost(best)
-    assert ratio == cost(net) / wanted
-
-
-def test_a_budget_that_no_width_meets_is_refused():
-    with pytest.raises(UserError, match="no width costs about 10"):
-        budget.match_width(lambda f: 1, lambda net: 1000, 10)
 
 
 def test_time_is_said_in_words():

@@ -83,7 +83,7 @@ class Matching:
             )
         nearest: dict[str, Part] = {}
         for axis in axes:
-            if vary.moves(run.net, axis):
+            if vary.settings(run.net, axis):
                 try:
                     parts = self._solved(run, axis)
                 except match.Infeasible as e:

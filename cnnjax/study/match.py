@@ -171,15 +171,20 @@ class _Scaling:
 
 def factors(sizes: Collection[int], low: float, high: float) -> list[float]:
     """A factor for each way in which the sizes times it can round, at least to 1: those of all
-    factors from `low` to `high` and a little beyond, in order; 1 for the sizes as they are."""
+    factors from `low` to `high` and a little beyond, in order; 1 for the sizes as they are, else
+    the middle of those that round alike."""
     # A little beyond the ends, since a size may round just there.
     first, last = Fraction(low) * (1 - MARGIN), Fraction(high) * (1 + MARGIN)
-    cuts = {
+    half = Fraction(1, 2)
+    found = {
         Fraction(2 * k + 1, 2 * size)
         for size in sizes
-        for k in range(max(1, math.floor(size * first)), math.ceil(size * last) + 1)
+        for k in range(max(1, math.floor(size * first - half)), math.ceil(size * last + half) + 1)
     }
-    ends = [first, *sorted(cut for cut in cuts if first < cut < last), last]
+    cuts = sorted(found)
+    below = max((cut for cut in cuts if cut <= first), default=first)
+    above = min((cut for cut in cuts if cut >= last), default=last)
+    ends = [below, *(cut for cut in cuts if first < cut < last), above]
     return [1.0 if a < 1 < b else float((a + b) / 2) for a, b in itertools.pairwise(ends)]
 
 
