@@ -84,7 +84,9 @@ def told(tmp_path_factory):
 # ---- weights
 
 
-places = st.lists(st.floats(-3, 3), min_size=3, max_size=6, unique_by=lambda v: round(v, 1))
+places = st.lists(st.integers(-30, 30), min_size=3, max_size=6, unique=True).map(
+    lambda several: [v / 10 for v in several]
+)
 
 
 @given(places, st.floats(-1, 1), st.floats(-1, 1))
