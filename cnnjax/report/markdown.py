@@ -71,7 +71,7 @@ def _points(r: Report) -> str:
             cells += [words.pixels(m["receptive_field"])]
             cells += [words.accuracy(row.scores[k]) for k in ("train", "val", "test")]
             cells += [cell(row)[0] for _, cell in more]
-            lines.append(f"| {' | '.join(map(escape, [*cells, str(len(row.done))]))} |")
+            lines.append(f"| {' | '.join(map(escape, [*cells, str(row.seeds)]))} |")
     return "\n".join(lines)
 
 

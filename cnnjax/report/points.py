@@ -66,6 +66,12 @@ class Row:
         return [math.fsum(w * v for w, v in zip(weights, vs, strict=True)) for vs in seeds]
 
     @property
+    def seeds(self) -> int:
+        """Replicates that have finished; of two nets that bracket a budget those of each."""
+        scores = [i.n for i in self.scores.values() if i]
+        return max(scores) if scores else len(self.done)
+
+    @property
     def train_examples(self) -> int | None:
         """Training images, where all runs agree on their number."""
         counts = {r.data.get("train_examples") for r in self.done}

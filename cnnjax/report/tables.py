@@ -78,7 +78,7 @@ def _point(
         (words.accuracy(i), i and i.mean) for i in map(row.scores.get, ("test", "val", "train"))
     ]
     cells += [("–" if ahead is None else words.signed(ahead), ahead)]
-    cells += [(str(len(row.done)), len(row.done))]
+    cells += [(str(row.seeds), row.seeds)]
     cells += [(words.si(m[k]), m[k]) for k in ("macs", "params", "activations")]
     cells += [(words.pixels(m["receptive_field"]), m["receptive_field"])]
     cells += [cell(row) for cell in more]

@@ -81,7 +81,7 @@ def _laid(head: list[str], body: list[list[str]], left: set[int], paint) -> list
 
 
 def _seeds(row: Row, n: int) -> str:
-    planned = max(row.point.seeds, len(row.point.runs))
+    planned = row.point.seeds or len(row.point.runs)  # Two nets around a budget have more runs.
     return str(n) if n == planned else f"{n} of {planned}"
 
 
