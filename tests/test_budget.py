@@ -432,7 +432,5 @@ def test_a_longer_training_is_advised_in_the_unit_that_was_given():
     from cnnjax.report.advice import _longer
 
     assert _longer("launch.py --epochs=3 --x=1", 3) == "launch.py --x=1 --epochs=6"
-    assert _longer("launch.py --train_macs=1e13 --x", 3) == (
-        "launch.py --x --train_macs=2e+13"
-    )
+    assert _longer("launch.py --train_macs=1e13 --x", 3) == ("launch.py --x --train_macs=2e+13")
     assert _longer("launch.py --max_steps 50", 3) == "launch.py --max_steps=100"
