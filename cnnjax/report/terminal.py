@@ -81,7 +81,8 @@ def _laid(head: list[str], body: list[list[str]], left: set[int], paint) -> list
 
 
 def _seeds(row: Row, n: int) -> str:
-    planned = row.point.seeds or len(row.point.runs)  # Two nets around a budget have more runs.
+    nets = len(row.terms["val"]) or 1  # Two where they bracket a budget, each with its runs.
+    planned = max(row.point.seeds, len(row.point.runs) // nets)
     return str(n) if n == planned else f"{n} of {planned}"
 
 
