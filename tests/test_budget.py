@@ -23,7 +23,7 @@ from cnnjax.study.measured import Measured
 from cnnjax.study.results import Folder
 from cnnjax.train.cost import steps_for, training_macs
 from cnnjax.train.devices import local
-from cnnjax.train.recipe import TUNINGS, Progressive, Recipe
+from cnnjax.train.recipe import FINE_TUNINGS, Progressive, Recipe
 from cnnjax.train.speed import Speed, step_seconds
 from tests.tiny import FLAGS, small_net, write_dataset
 
@@ -186,8 +186,8 @@ PHASED = {
     "plain": Recipe(batch_size=16),
     "growing": Recipe(batch_size=16, resolution_schedule=Progressive((8, 12, 16))),
     "shrinking": Recipe(batch_size=16, resolution_schedule=Progressive((12, 8))),
-    "gradual": Recipe(batch_size=16, tune=TUNINGS["gradual"](share=1.0, parts=3)),
-    "probe": Recipe(batch_size=16, tune=TUNINGS["probe"]()),
+    "gradual": Recipe(batch_size=16, fine_tune=FINE_TUNINGS["gradual"](share=1.0, parts=3)),
+    "probe": Recipe(batch_size=16, fine_tune=FINE_TUNINGS["probe"]()),
 }
 
 
@@ -339,8 +339,8 @@ def test_what_cannot_be_timed_is_refused(asked, stepping, tmp_path, monkeypatch)
             asked(name, "--train_seconds=0.01", *argv, **more)
 
     refused("--executor=local trains elsewhere", "train", "--executor=local")
-    refused("its steps differ in time", "train", "--tune=probe")
-    refused("its steps differ in time", "train", "--tune=gradual")
+    refused("its steps differ in time", "train", "--fine_tune=probe")
+    refused("its steps differ in time", "train", "--fine_tune=gradual")
     refused("its steps differ", "train", "--resolution_schedule=progressive(sides=(8, 12))")
     (tmp_path / "diary.txt").write_text("dear")
     refused("is not a results folder and is left as it is", folder=tmp_path)
