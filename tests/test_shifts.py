@@ -14,7 +14,7 @@ from cnnjax.study.worker import Worker
 from cnnjax.train import shifts
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import small_net, write_dataset
+from tests.tiny import small_net, trials, write_dataset
 
 
 def by_hand(image, down, right):
@@ -93,7 +93,9 @@ def test_shifts_are_part_of_what_a_run_is_and_their_default_is_not():
     assert plain.key == dataclasses.replace(plain, shifts=()).key
     assert plain.key != dataclasses.replace(plain, shifts=(1,)).key
     assert plain.key == dataclasses.replace(plain, seeds=9).key
-    assert plain.at(0.1, 1, test=False).key == Run(plain.net, shifts=(1,)).at(0.1, 1, False).key
+    (trial,) = trials(0.1)
+    shifted = Run(plain.net, shifts=(1,))
+    assert plain.at(trial, 1, test=False).key == shifted.at(trial, 1, False).key
 
 
 @pytest.mark.parametrize("bad", [(0,), (-1,), (8,), (1.0,), (True,)])
