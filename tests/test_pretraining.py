@@ -234,7 +234,7 @@ def test_weights_of_a_net_that_pads_otherwise_need_the_flag_that_the_error_names
     experiment, tmp_path
 ):
     """torchvision's MobileNetV2 pads on both sides alike, ours as TensorFlow does."""
-    from cnnjax.study.experiment import load, points
+    from cnnjax.study.experiment import asked, load
 
     shape, name, path = (32, 32, 3), "mobilenet_v2_035", tmp_path / "w.safetensors"
     net = cnnjax.get(name, 3, shape, padding="symmetric")
@@ -243,15 +243,15 @@ def test_weights_of_a_net_that_pads_otherwise_need_the_flag_that_the_error_names
     argv = [f"--dataset={data}", f"--net={name}", f"--pretrained={path}", "--batch_size=16"]
     argv += ["--sizes=16", "--ways=full"] if experiment == "transfer" else []
     with pytest.raises(UserError, match=r"holds torchvision's MobileNetV2: .*--padding=symmetric"):
-        points(load(experiment, EXPERIMENTS, argv))
-    (point,) = points(load(experiment, EXPERIMENTS, [*argv, "--padding=symmetric"]))
+        asked(load(experiment, EXPERIMENTS, argv))
+    ((point,), _) = asked(load(experiment, EXPERIMENTS, [*argv, "--padding=symmetric"]))
     assert point.run.net == net
     assert "convolutions padded by --padding=symmetric" in point.run.notes
-    (same,) = points(load("train", EXPERIMENTS, [f"--dataset={data}", f"--net={name}"]))
+    ((same,), _) = asked(load("train", EXPERIMENTS, [f"--dataset={data}", f"--net={name}"]))
     assert same.run.net == cnnjax.get(name, 3, shape)
     assert not any("padded" in note for note in same.run.notes)
     with pytest.raises(UserError, match="padding: Residual of this net is always padded on both"):
-        points(load("train", EXPERIMENTS, [f"--dataset={data}", "--net=resnet20",
+        asked(load("train", EXPERIMENTS, [f"--dataset={data}", "--net=resnet20",
                                            "--padding=same"]))  # fmt: skip
 
 

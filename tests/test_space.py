@@ -51,7 +51,7 @@ def test_commas_within_brackets_belong_to_the_value():
 
 
 def test_every_axis_has_its_kind_of_range():
-    words = {"activation", "norm", "pooling", "shortcut", "connectivity"}
+    words = {"activation", "norm", "pooling", "shortcut", "connectivity", "padding"}
     assert {*ranges.WHOLE, *ranges.FACTORS, *words} == set(vary.AXES)
 
 

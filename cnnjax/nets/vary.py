@@ -84,8 +84,9 @@ def connectivity(net: Net, kind: Any) -> Net:
     return _set(net, "connectivity", kind, _member("connectivity", CONNECTIONS))
 
 
-def padding(net: Net, how: str | tuple[str, ...]) -> Net:
-    """How convolutions are padded: `symmetric`, as PyTorch does, or `same`, as TensorFlow does.
+def padding(net: Net, how: Any) -> Net:
+    """How convolutions are padded, a value or its name: `symmetric`, as PyTorch does, or `same`, as
+    TensorFlow does.
 
     They differ where a stride meets a map of even side: there `same` is a pixel further behind. A
     layer that says how many pixels it pads is symmetric and stays.
@@ -93,8 +94,9 @@ def padding(net: Net, how: str | tuple[str, ...]) -> Net:
     Raises:
       UserError: another word; `same` for a net with convolutions that can't be padded so.
     """
-    given = [(net, how)] if not isinstance(how, tuple) else zip(net.stages, how, strict=False)
-    for part, word in given:
+    names = {v: word for word, v in PADDINGS.items()}
+    words = [names.get(h, h) for h in (how if isinstance(how, tuple) else (how,))]
+    for part, word in zip(net.stages if isinstance(how, tuple) else (net,), words, strict=False):
         if word not in PADDINGS:
             raise unknown("padding", str(word), PADDINGS)
         if word == "same" and (fixed := _symmetric(part)):
@@ -104,7 +106,8 @@ def padding(net: Net, how: str | tuple[str, ...]) -> Net:
             )
     if not isinstance(how, tuple) and not moves(net, "padding"):
         return net  # Symmetric as it is.
-    return _set(net, "padding", how, lambda old, new: old if type(old) is int else PADDINGS[new])
+    new = tuple(words) if isinstance(how, tuple) else words[0]
+    return _set(net, "padding", new, lambda old, new: old if type(old) is int else PADDINGS[new])
 
 
 def output_stride(net: Net, stride: int) -> Net:
