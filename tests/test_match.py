@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 
 import numpy as np
 import pytest
@@ -20,9 +21,8 @@ SHAPE = (32, 32, 3)
 MEASURES = ("macs", "params", "activations")
 # Of each way in which widths are made: plain, residual, depthwise, of hidden layers.
 FEW = ("vgg4_slim", "resnet20", "mobilenet_v1_025", "lenet5")
-EACH = pytest.mark.parametrize(
-    "name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in zoo.NAMES]
-)
+# All nets take an hour and a half on a core: CNNJAX_EVERY_NET=1 pytest tests/test_match.py
+EACH = pytest.mark.parametrize("name", zoo.NAMES if os.environ.get("CNNJAX_EVERY_NET") else FEW)
 
 
 def tried(costs, budget, tolerance=match.TOLERANCE):
