@@ -134,7 +134,8 @@ def test_a_row_a_space_is_shown(folder):
     assert "## Spaces" in text
     assert "| narrow | 24 |" in text
     said = report.answer(folder.path, width=100)
-    assert [line.split()[:2] for line in said.splitlines()[2:5]] == [
+    assert [line.split()[:2] for line in said.splitlines()[2:6]] == [
+        ["Spaces"],
         ["space", "nets"],
         ["narrow", "24"],
         ["wide", "24"],

@@ -22,8 +22,14 @@ def detectable(s: Summary, comparisons: Sequence[Comparison], n: int) -> float |
     return stats.detectable(n, s.spread.sd, df, level=stats.simultaneous(0.95, len(comparisons)))
 
 
-def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str:
-    """The command most worth running now; empty where nothing stands out or none is known."""
+def advise(
+    s: Summary,
+    comparisons: Sequence[Comparison],
+    complete: bool,
+    between: Sequence[space.Gap] = (),
+) -> str:
+    """The command most worth running now; empty where nothing stands out or none is known.
+    `between` are the gaps of design spaces."""
     command = s.study.plan.command
     if not command:
         return ""
@@ -35,7 +41,7 @@ def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str
     if not counts or s.study.plan.claims:  # What a claim takes was said before: no more seeds.
         return ""
     if s.sampled:
-        return _more_nets(s, command)
+        return _more_nets(command, between)
     if min(counts) < 2:
         return f"{_without(command, 'seeds')} --seeds=5"
     undecided = any(c.verdict == "open" for c in comparisons)
@@ -48,12 +54,11 @@ def advise(s: Summary, comparisons: Sequence[Comparison], complete: bool) -> str
     return ""
 
 
-def _more_nets(s: Summary, command: str) -> str:
+def _more_nets(command: str, between: Sequence[space.Gap]) -> str:
     """Twice the nets where spaces are not told apart yet; nothing once they are."""
-    spaces = space.spaces(s)
-    found = [gap.matched or gap.drawn for gap in space.gaps(spaces)]
-    most = max(len(x.rows) for x in spaces)
-    if most >= MANY or not any(space.verdict(d) == "open" for d in found):
+    most = max((len(x.rows) for gap in between for x in (gap.space, gap.base)), default=0)
+    undecided = any(space.verdict(gap.matched or gap.drawn) == "open" for gap in between)
+    if most >= MANY or not undecided:
         return ""
     return f"{_without(command, 'count')} --count={2 * most}"
 

@@ -1,4 +1,5 @@
-"""Tables that answer a study's question: gains per doubling, ranked, and what equal MACs bought.
+"""Tables that answer a study's question: gains per doubling, ranked, what equal MACs bought, what
+came of claims, design spaces.
 
 The dashboard, report.md and the terminal lay out the same cells.
 """
@@ -7,28 +8,54 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from cnnjax.report import words
+from cnnjax.report import space, verdicts, words
+from cnnjax.report.claims import Verdict
 from cnnjax.report.comparisons import Comparison
 from cnnjax.report.doubling import Gain, cost
 from cnnjax.report.points import SAME_COST, SETTING, Row, Summary
+from cnnjax.report.space import Space
 
 Cell = tuple[str, Any]  # Shown, and to sort by.
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
+    """A title, a note without its full stop, and cells under a head. `brief`: narrow enough for the
+    terminal."""
+
     title: str
     note: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    brief: bool = True
 
 
 def tables(
-    s: Summary, gains: Sequence[Gain], comparisons: Sequence[Comparison]
+    s: Summary,
+    gains: Sequence[Gain],
+    comparisons: Sequence[Comparison],
+    judged: Sequence[Verdict],
+    spaces: Sequence[Space],
 ) -> tuple[Table, ...]:
     """Those for which there is something to tell."""
-    found = (_ranked(s, gains, comparisons), _equal(s, comparisons))
+    found = (
+        _ranked(s, gains, comparisons),
+        _equal(s, comparisons),
+        _texts("Every claim", _CLAIMS, verdicts.HEAD, verdicts.table(judged), brief=False),
+        _texts("Spaces", _SPACES, space.HEAD, space.table(spaces)),
+    )
     return tuple(table for table in found if table is not None)
+
+
+_CLAIMS = "intervals are at 95%, corrected for the number of a claim's contrasts"
+_SPACES = "validation errors over the nets of each space"
+
+
+def _texts(
+    title: str, note: str, head: tuple[str, ...], rows: Sequence[Sequence[str]], brief: bool = True
+) -> Table | None:
+    cells = tuple(tuple((c, c) for c in row) for row in rows)
+    return Table(title, note, head, cells, brief) if cells else None
 
 
 def steps(gain: Gain, comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -40,11 +40,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        if not self.gap.known:
-            return "unknown"
-        if self.gap.covers(0):
-            return "open"
-        return "better" if self.gap.mean > 0 else "worse"
+        return self.gap.verdict
 
     @property
     def exploratory(self) -> bool:

@@ -43,11 +43,7 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        if not self.slope.known:
-            return "unknown"
-        if self.slope.covers(0):
-            return "open"
-        return "better" if self.slope.mean > 0 else "worse"
+        return self.slope.verdict
 
     @property
     def rank(self) -> str:

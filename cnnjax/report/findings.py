@@ -25,6 +25,7 @@ from cnnjax.report.gather import summarise
 from cnnjax.report.points import SAME_COST, Row, Summary
 from cnnjax.study.records import Study
 from cnnjax.study.tuning import TUNABLE
+from cnnjax.study.untrusted import lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Report:
     progress: str
     next: str
     verdicts: tuple[claims.Verdict, ...] = ()  # Of a study that puts claims to the test.
+    spaces: tuple[space.Space, ...] = ()  # Of a study of design spaces, and how they differ.
+    between: tuple[space.Gap, ...] = ()
 
     @property
     def study(self) -> Study:
@@ -67,14 +70,16 @@ def report(study: Study, advice: str | None = None) -> Report:
     # Claims say themselves what is compared; their other arms have nothing to do with each other.
     comparisons = () if judged else tuple(compare(summary))
     doubled = () if judged else gains(summary)
+    spaces = tuple(space.spaces(summary))
+    between = tuple(space.gaps(spaces))
     planned, finished = progress(study)
     complete = finished >= planned
     draft = Report(
         summary=summary,
         comparisons=comparisons,
-        laws=tuple(fits.laws(summary)),
+        laws=() if judged or spaces else tuple(fits.laws(summary)),
         gains=doubled,
-        tables=tables(summary, doubled, comparisons),
+        tables=tables(summary, doubled, comparisons, judged, spaces),
         findings=(),
         banners=tuple(banners(study)),
         failures=tuple(failures(summary)),
@@ -83,8 +88,10 @@ def report(study: Study, advice: str | None = None) -> Report:
         progress=""
         if complete
         else f"{finished} of {planned} runs done; what follows may still change",
-        next=advise(summary, comparisons, complete) if advice is None else advice,
+        next=advise(summary, comparisons, complete, between) if advice is None else advice,
         verdicts=judged,
+        spaces=spaces,
+        between=between,
     )
     return dataclasses.replace(draft, findings=tuple(_findings(draft)))
 
@@ -96,7 +103,7 @@ def _findings(r: Report) -> list[Finding]:
     if not any(s.score(row) for row in s.rows):
         return [Finding("No result yet", "no run of this plan has finished", "lead")]
     if s.sampled:
-        found = [Finding(*told) for told in space.told(s)]
+        found = [Finding(*told) for told in space.told(s, r.spaces, r.between)]
         return [*found, *_notes(s)]
     if r.verdicts:
         found = [Finding(*told) for told in verdicts.told(r.verdicts)]
@@ -285,14 +292,8 @@ def _notes(s: Summary) -> list[Finding]:
     found = [
         Finding(words.listed(list(dict.fromkeys(names))), note) for note, names in notes.items()
     ]
-    data = {n for row in s.rows for r in row.done for n in _texts(r.data.get("notes"))}
+    data = {n for row in s.rows for r in row.done for n in lines(r.data.get("notes"))}
     found += [Finding("Data", note) for note in sorted(data)]
     if any(r.adapted for row in s.rows for r in row.done):
         found += [Finding("Adapted", "nets made for larger images, changed to take small ones")]
     return found
-
-
-def _texts(v: object) -> list[str]:
-    return (
-        [" ".join(x.split())[:500] for x in v if isinstance(x, str)] if isinstance(v, list) else []
-    )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import fits, measured, space, transfer, tuning, verdicts, words
+from cnnjax.report import fits, measured, space, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
@@ -18,8 +18,6 @@ def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
     if r.progress:
         parts.append(f"> {r.progress}")
     parts += ["## Findings", _findings(r)]
-    parts += ["## Claims", _claims(r)] if r.verdicts else []
-    parts += ["## Spaces", _spaces(r.summary)] if r.summary.sampled else []
     for table in r.tables:
         lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
         parts += [f"## {escape(table.title)}", f"{escape(table.note)}."]
@@ -50,11 +48,6 @@ def _findings(r: Report) -> str:
     return "\n".join(lines)
 
 
-def _claims(r: Report) -> str:
-    rows = [" | ".join(map(escape, cells)) for cells in verdicts.table(r.verdicts)]
-    return "\n".join([*_head(verdicts.HEAD), *(f"| {row} |" for row in rows)])
-
-
 def _points(r: Report) -> str:
     s = r.summary
     if s.probed:
@@ -73,11 +66,6 @@ def _points(r: Report) -> str:
             cells += [cell(row)[0] for _, cell in more]
             lines.append(f"| {' | '.join(map(escape, [*cells, str(row.seeds)]))} |")
     return "\n".join(lines)
-
-
-def _spaces(s: Summary) -> str:
-    rows = [" | ".join(map(escape, cells)) for cells in space.table(s)]
-    return "\n".join([*_head(space.HEAD), *(f"| {row} |" for row in rows)])
 
 
 def _measured(s: Summary) -> str:

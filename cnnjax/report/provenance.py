@@ -7,6 +7,7 @@ from cnnjax.report.condition import hardware, plan_runs
 from cnnjax.report.findings import Report
 from cnnjax.study.records import Record
 from cnnjax.study.tuning import named
+from cnnjax.study.untrusted import line
 
 
 def provenance(r: Report) -> list[tuple[str, str]]:
@@ -20,7 +21,7 @@ def provenance(r: Report) -> list[tuple[str, str]]:
         ("Software", _all(words.distinct(run.versions) for run in runs)),
         ("Hardware", _all(hardware(run) for run in runs)),
         ("Data", _all(_data(run) for run in runs)),
-        ("Data from", _all(_line(run.data.get("provenance")) for run in runs)),
+        ("Data from", _all(line(run.data.get("provenance")) for run in runs)),
         ("Weights from", _all(run.source for run in runs)),
         ("Runs", _counts(r, runs)),
         ("Training time", _time(runs)),
@@ -48,10 +49,6 @@ def _data(run: Record) -> str:
     classes = run.data.get("classes")
     told = [*([f"{classes} classes"] if type(classes) is int else []), *sizes]
     return f"{run.dataset} ({', '.join(told)} images)" if sizes else run.dataset
-
-
-def _line(v: object) -> str:
-    return " ".join(v.split())[:500] if isinstance(v, str) else ""
 
 
 def _counts(r: Report, runs: list[Record]) -> str:

@@ -43,9 +43,9 @@ class Gap:
 
 
 def spaces(s: Summary) -> list[Space]:
-    """Those with a finished net, in the plan's order."""
+    """Those with a finished net, in the plan's order; none where the study draws no nets."""
     found = []
-    for name in s.series:
+    for name in s.series if s.sampled else ():
         planned = s.of(name)
         known = [(row, e) for row in planned if (e := error(s, row)) is not None and row.macs]
         if known:
@@ -88,10 +88,8 @@ def weights(found: Sequence[Space]) -> list[list[float]] | None:
     return made and [[float(w) for w in some] for some in made]
 
 
-def told(s: Summary) -> list[tuple[str, str, str]]:
+def told(s: Summary, found: Sequence[Space], between: Sequence[Gap]) -> list[tuple[str, str, str]]:
     """(head, text, tone) of each finding."""
-    found = spaces(s)
-    between = gaps(found)
     if not found:
         return [("No result yet", "no run of this plan has finished", "lead")]
     leads = [(f"Space {x.name}", _lead(x, between), "lead") for x in found]
@@ -122,12 +120,8 @@ def _spoilt(found: Sequence[Space]) -> list[tuple[str, str, str]]:
 
 
 def verdict(d: Distance) -> str:
-    """By the interval of the means: `better`, `worse`, `open`, or `unknown` without one."""
-    if not d.mean.known:
-        return "open"
-    if d.mean.covers(0):
-        return "open"
-    return "better" if d.mean.mean < 0 else "worse"
+    """By the interval of the mean errors: less is `better`, more `worse`, else it is `open`."""
+    return {"better": "worse", "worse": "better"}.get(d.mean.verdict, "open")
 
 
 def _lead(x: Space, between: Sequence[Gap]) -> str:
@@ -228,10 +222,10 @@ def columns(s: Summary) -> list[tuple[str, Callable[[Row], tuple[str, str]]]]:
 HEAD = ("space", "nets", "median error", "quartiles", "mean error", "median MACs", "best")
 
 
-def table(s: Summary) -> list[list[str]]:
+def table(found: Sequence[Space]) -> list[list[str]]:
     """A row a space under `HEAD`: validation errors over its nets."""
     rows = []
-    for x in spaces(s):
+    for x in found:
         low, high = (edf.quantile(x.errors, q) for q in (0.25, 0.75))
         cells = [x.name, f"{len(x.rows)}", words.percent(edf.median(x.errors))]
         cells += [f"{words.percent(low)} to {words.percent(high)}"]

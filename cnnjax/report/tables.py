@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cnnjax.report import measured, space, table, transfer, tuning, verdicts, words
+from cnnjax.report import measured, space, table, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 from cnnjax.study.tuning import TUNABLE
@@ -23,12 +23,7 @@ def section(r: Report) -> str:
         if row.done and row.done[0].layers:
             nets.setdefault(row.point.runs, row)
     layers = "".join(map(_layers, nets.values()))
-    cells = [[(c, c) for c in row] for row in space.table(s)] if s.sampled else []
-    answers = f"<section><h2>Spaces</h2>{_table(space.HEAD, cells)}</section>" if cells else ""
-    told = [[(cell, cell) for cell in cells] for cells in verdicts.table(r.verdicts)]
-    if told:
-        answers += f"<section><h2>Every claim</h2>{_table(verdicts.HEAD, told)}</section>"
-    answers += "".join(
+    answers = "".join(
         f"<section><h2>{html.escape(t.title)}</h2>"
         f'<p class="quiet">{html.escape(t.note)}.</p>{_table(t.head, t.rows)}</section>'
         for t in r.tables

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from cnnjax.report import measured, space, words
+from cnnjax.report import measured, words
+from cnnjax.report.answers import Table
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 
@@ -19,14 +20,16 @@ def answer(r: Report, colour: bool = False, width: int = 80) -> str:
     lines += [paint(line, "warn") for b in r.banners for line in _wrap(b, width)]
     if r.progress:
         lines += [paint(r.progress, "warn")]
-    table = _measured if s.probed else _spaces if s.sampled else _table
-    lines += ["", *table(s, paint), ""]
+    if not s.sampled:  # So many nets are told by their spaces.
+        lines += ["", *(_measured if s.probed else _table)(s, paint)]
+    for table in r.tables if s.sampled else ():
+        lines += _answer(table, paint)
+    lines += [""]
     for finding in r.findings:
         told = f"{finding.head}: {finding.text}" if finding.head else finding.text
         lines += [paint(line, finding.tone) for line in _wrap(told, width)]
-    for table in r.tables:
-        body = [[shown for shown, _ in row] for row in table.rows]
-        lines += ["", paint(table.title, "lead"), *_laid(list(table.head), body, {0}, paint)]
+    for table in () if s.sampled else r.tables:
+        lines += _answer(table, paint) if table.brief else []
     if r.failures:
         lines += ["", f"{words.count(len(r.failures), 'run')} ended badly:"]
         for f in r.failures[:REASONS]:
@@ -55,8 +58,9 @@ def _table(s: Summary, paint) -> list[str]:
     return _laid(head, body, {0, 1 if s.study.series else 0, len(head) - 1}, paint)
 
 
-def _spaces(s: Summary, paint) -> list[str]:
-    return _laid(list(space.HEAD), space.table(s), {0, len(space.HEAD) - 1}, paint)
+def _answer(table: Table, paint) -> list[str]:
+    body = [[shown for shown, _ in row] for row in table.rows]
+    return ["", paint(table.title, "lead"), *_laid(list(table.head), body, {0}, paint)]
 
 
 def _measured(s: Summary, paint) -> list[str]:

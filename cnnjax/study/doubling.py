@@ -148,11 +148,8 @@ def _told(axis: Axis, part: match.Part, base: Base) -> str:
 
 
 def _widths(base: Base, factor: float) -> list[float]:
-    """Factors on the channels of which each makes another net."""
-    steps = round(math.log(WIDEST) / math.log(1.005))
-    factors = [WIDEST ** (i / steps) for i in range(-steps, steps + 1)]
-    nets = itertools.groupby(factors, lambda f: vary.width(base.spot.net, f))
-    return [next(same) for _, same in nets]
+    """Factors on the channels, one for each way in which they round."""
+    return match.factors(vary.settings(base.spot.net, "width"), 1 / WIDEST, WIDEST)
 
 
 def _depths(base: Base, factor: float) -> list[tuple[int, ...]]:

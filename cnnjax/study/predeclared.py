@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.study.untrusted import line, number
+from cnnjax.study.untrusted import line, number, sequence
 from cnnjax.values import to_json, value
 
 AXES = ("claim", "arm")
@@ -129,7 +129,7 @@ def entry(claims: Sequence[Claim], changed: Sequence[str] = ()) -> dict[str, Any
 
 def read(data: Any) -> tuple[Claim, ...]:
     """The claims of an entry; one of another form is left out: files are trusted for nothing."""
-    found = [_claim(x) for x in _some(data)]
+    found = [_claim(x) for x in sequence(data)[:_MOST]]
     named = {claim.name: claim for claim in found if claim}
     return tuple(named.values())
 
@@ -138,8 +138,8 @@ def _claim(data: Any) -> Claim | None:
     if not isinstance(data, dict):
         return None
     name, metric = line(data.get("name")), _metric(data.get("metric"))
-    contrasts = [_contrast(x) for x in _some(data.get("contrasts"))]
-    facts = [_fact(x) for x in _some(data.get("facts"))]
+    contrasts = [_contrast(x) for x in sequence(data.get("contrasts"))[:_MOST]]
+    facts = [_fact(x) for x in sequence(data.get("facts"))[:_MOST]]
     seeds = data.get("seeds")
     good = name and metric and contrasts and None not in (*contrasts, *facts)
     if not good or type(seeds) is not int or not 2 <= seeds <= 10**6:
@@ -170,7 +170,7 @@ def _metric(data: Any) -> Score | Steps | TrainingMacs | None:
 def _contrast(data: Any) -> Contrast | None:
     data = data if isinstance(data, dict) else {}
     margin = number(data.get("margin"))
-    pairs = [x for x in _some(data.get("terms")) if isinstance(x, list) and len(x) == 2]
+    pairs = [x for x in sequence(data.get("terms"))[:_MOST] if isinstance(x, list) and len(x) == 2]
     terms = [(number(weight), line(arm)) for weight, arm in pairs]
     if margin is None or not terms or any(weight is None or not arm for weight, arm in terms):
         return None
@@ -184,7 +184,3 @@ def _fact(data: Any) -> Fact | None:
     if not all(named) or not isinstance(data.get("same"), bool):
         return None
     return Fact(*named, same=data["same"])
-
-
-def _some(data: Any) -> list[Any]:
-    return data[:_MOST] if isinstance(data, list) else []

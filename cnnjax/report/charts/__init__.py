@@ -27,7 +27,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
     if r.verdicts:  # Their arms share no axis along which anything could be drawn.
         return [chart for chart in [claims.forest(r.verdicts)] if chart is not None]
     if s.sampled:  # Of so many nets none has a line of its own.
-        return [c for c in (space.distributions(s), accuracy.pareto(s)) if c is not None]
+        return [c for c in (space.distributions(s, r.spaces), accuracy.pareto(s)) if c is not None]
     gained = doubling.gains(s, r.gains, r.comparisons)
     found = [
         *((gained, accuracy.along(s)) if s.of_compute else ()),

@@ -24,9 +24,8 @@ HEIGHT = 300
 STEP = {"interpolate": "step-after"}
 
 
-def distributions(s: Summary) -> Chart | None:
+def distributions(s: Summary, found: Sequence[Space]) -> Chart | None:
     """The share of nets below each error, a line a space: as drawn, and at matched MACs."""
-    found = space.spaces(s) if s.sampled else []
     if not found:
         return None
     keys = tuple(Key(k.label, k.colour, "line") for k in series_keys(s))

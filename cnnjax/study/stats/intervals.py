@@ -28,6 +28,16 @@ class Interval:
     def known(self) -> bool:
         return self.low is not None
 
+    @property
+    def verdict(self) -> str:
+        """Against zero: `better`, `worse`, `open` where it can't be told, `unknown` without
+        bounds."""
+        if not self.known:
+            return "unknown"
+        if self.covers(0):
+            return "open"
+        return "better" if self.mean > 0 else "worse"
+
     def covers(self, value: float) -> bool:
         """Whether the bounds, if there are any, hold the value between them."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
