@@ -312,6 +312,11 @@ def test_two_levels_are_a_difference_and_no_slope(tmp_path):
     assert not findings.report(write(tmp_path, rows).load()).gains
 
 
+def test_laws_are_over_the_compute_that_is_spent(tmp_path):
+    r = findings.report(write(tmp_path, planted()).load())
+    assert [(law.series, law.measure) for law in r.laws] == [(x, "train_macs") for x in SPENT]
+
+
 def test_single_seeds_rank_no_axis(tmp_path):
     r = findings.report(write(tmp_path, planted(), seeds=1).load())
     assert r.gains == ()

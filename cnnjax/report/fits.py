@@ -29,7 +29,7 @@ def laws(s: Summary) -> list[Law]:
     found = []
     for series in s.series:
         rows = [row for row in s.of(series) if row.values(s.shown) and not row.at_chance]
-        measure = _varying(rows)
+        measure = _varying(rows, [s.costs] if s.of_compute else list(NAMES))
         if measure:
             errors = [[1 - v for v in row.values(s.shown)] for row in rows]
             fit = stats.power_law([row.measures[measure] for row in rows], errors)
@@ -37,9 +37,9 @@ def laws(s: Summary) -> list[Law]:
     return found
 
 
-def _varying(rows: list[Row]) -> str:
-    """An image's MACs where they vary, else those of the training, else nothing."""
-    for measure in NAMES:
+def _varying(rows: list[Row], measures: list[str]) -> str:
+    """The first of the measures that varies, or nothing."""
+    for measure in measures:
         costs = [row.measures[measure] for row in rows]
         if len(costs) > 1 and all(costs) and max(costs) > min(costs) * (1 + SAME_COST):
             return measure

@@ -118,10 +118,14 @@ class Summary:
         """Whether compute itself is the axis, along several ways to spend it."""
         return self.study.x_axis == "compute"
 
-    def cost(self, row: Row) -> float | None:
-        """What a row's accuracy is held against: MACs of an image, or of the training where the
+    @property
+    def costs(self) -> str:
+        """The measure that accuracy is held against: MACs of an image, or of the training where the
         length of training is among the ways to spend them."""
-        return row.measures["train_macs"] if self.of_compute else row.macs
+        return "train_macs" if self.of_compute else "macs"
+
+    def cost(self, row: Row) -> float | None:
+        return row.measures[self.costs]
 
     @property
     def cost_name(self) -> str:

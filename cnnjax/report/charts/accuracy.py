@@ -40,6 +40,8 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         return None
     keys = series_keys(s)
     domain = _domain(s)
+    drawn = [law for law in laws if law.found and law.measure == s.costs]
+    sure = dict(zip(map(id, s.rows), s.chances, strict=False))
     costs = [s.cost(row) for row in rows]
     shift = _aside(rows, 0.008 * max(math.log10(max(costs) / min(costs)), 0.5))
     data = [
@@ -49,7 +51,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
             "place": f"{row.label} {s.cost(row)}",
             "macs": s.cost(row),
             "cost": words.si(s.cost(row)),
-            "sure": _sure(s, row),
+            "sure": "–" if sure.get(id(row)) is None else words.chance(sure[id(row)]),
         }
         for row, d in zip(rows, shift, strict=True)
     ]
@@ -76,7 +78,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         layer(front, {"type": "line", "color": theme.var("strong"), "opacity": 0.45,
                       "strokeWidth": 7, "strokeCap": "round", "strokeJoin": "round"},
               x=x | {"field": "macs"}, y=y, order={"field": "macs"}),
-        *_curves(laws, domain, x, y, look["color"]),
+        *_curves(drawn, domain, x, y, look["color"]),
         *chance_rule(s.chance, domain, edge=not _off(data, domain)),
         layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
         layer(_on(data, domain), INTERVAL, x=x, **ends, color=look["color"]),
@@ -88,7 +90,6 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
     chosen = " Grey band: the Pareto front, selected on validation means." if len(front) > 1 else ""
-    drawn = [law for law in laws if law.found and law.measure == "macs"]
     chosen += " Dashed: the power law of the error, with its 95% band." if drawn else ""
     return Chart(
         name="compute",
@@ -102,12 +103,6 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
     )
 
 
-def _sure(s: Summary, row: Row) -> str:
-    (place,) = [i for i, other in enumerate(s.rows) if other is row]
-    chance = s.chances[place] if s.chances else None
-    return "–" if chance is None else words.chance(chance)
-
-
 def _curves(
     laws: Sequence[Law], domain: tuple[float, float], x: Spec, y: Spec, hue: Spec
 ) -> list[Spec | None]:
@@ -117,7 +112,6 @@ def _curves(
         {"series": law.series, "at": cost, "mean": 1 - error,
          "low": max(1 - above, low), "high": min(1 - below, high)}
         for law in laws
-        if law.found and law.measure == "macs"
         for cost, error, below, above in law.fit.points
         if low <= 1 - error <= high
     ]  # fmt: skip
