@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 
 import numpy as np
 import pytest
@@ -19,10 +18,29 @@ from tests.tiny import small_net
 
 SHAPE = (32, 32, 3)
 MEASURES = ("macs", "params", "activations")
-# Of each way in which widths are made: plain, residual, depthwise, of hidden layers.
-FEW = ("vgg4_slim", "resnet20", "mobilenet_v1_025", "lenet5")
-# All nets take an hour and a half on a core: CNNJAX_EVERY_NET=1 pytest tests/test_match.py
-EACH = pytest.mark.parametrize("name", zoo.NAMES if os.environ.get("CNNJAX_EVERY_NET") else FEW)
+# Of each way in which widths are made: plain, residual, depthwise, of hidden layers; the rest are
+# slow, and those that differ in size alone are one.
+QUICK = ("vgg4_slim", "resnet20", "mobilenet_v1", "lenet5")
+
+
+def small(name, axis):
+    """The net with few channels, and few blocks: as small as its kind comes."""
+    net = nets.get(name, 3, SHAPE)
+    blocks = [stage.depth for stage in net.stages]
+    most = {"width": 1, "depth": 4}[axis]
+    net = vary.depth(net, tuple(max(1, round(n * min(1, most / max(blocks)))) for n in blocks))
+    return vary.width(net, 5 / max(vary.settings(net, "width")))
+
+
+def kinds(axis):
+    """A name for each small net that there is."""
+    made = {}
+    for name in (*QUICK, *zoo.NAMES):
+        made.setdefault(small(name, axis), name)
+    return [
+        pytest.param(name, axis, marks=() if name in QUICK else pytest.mark.slow)
+        for name in made.values()
+    ]
 
 
 def tried(costs, budget, tolerance=match.TOLERANCE):
@@ -100,17 +118,12 @@ def test_a_factor_for_each_way_to_round_and_no_other(sizes, low, ratio):
         assert 1.0 in match.factors(sizes, low, low * ratio)
 
 
-@functools.cache
 def table(name, axis):
-    """A net of few channels or blocks, and each that the axis can make of it up to twice its size,
-    with its costs."""
-    net = nets.get(name, 3, SHAPE)
+    """A small net, and each that the axis can make of it up to twice its size, with its costs."""
+    net = small(name, axis)
     if axis == "width":
-        sizes = vary.settings(net, "width")
-        net = vary.width(net, 5 / max(sizes))
         legal = [vary.width(net, f) for f in match.factors(vary.settings(net, "width"), 0.01, 2)]
     else:
-        net = vary.width(net, 0.1)
         blocks = [stage.depth for stage in net.stages]
         legal = [
             vary.depth(net, tuple(max(1, round(n * f)) for n in blocks))
@@ -120,8 +133,7 @@ def table(name, axis):
     return net, costs
 
 
-@EACH
-@pytest.mark.parametrize("axis", ["width", "depth"])
+@pytest.mark.parametrize("name, axis", [*kinds("width"), *kinds("depth")])
 def test_a_net_solved_is_the_nearest_there_is(name, axis):
     net, costs = table(name, axis)
     solve = {"width": match.width, "depth": match.depth}[axis]

@@ -418,7 +418,7 @@ def test_the_page_stands_alone(studies, name):
     policy = next(a["content"] for t, a in found.tags if a.get("http-equiv"))
     assert "default-src 'none'" in policy
     assert "http" not in policy
-    assert not re.search(r"url\(|@import", (report.dashboard.page.STYLE))
+    assert not re.search(r"url\(|@import", (report.dashboard.page.style()))
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -34,7 +34,7 @@ def write(r: Report, charts: Sequence[Chart]) -> str:
 <meta http-equiv="Content-Security-Policy" content="{e(POLICY)}">
 <title>{e(r.study.experiment)}: {e(r.study.question)}</title>
 <link rel="icon" href="data:,">
-<style>{theme.css()}{page.STYLE}</style>
+<style>{theme.css()}{page.style()}</style>
 </head>
 <body>
 <main>
@@ -42,7 +42,7 @@ def write(r: Report, charts: Sequence[Chart]) -> str:
 </main>
 <script type="application/json" id="chart-data">{_data(charts)}</script>
 <script>{_bundle()}</script>
-<script>{page.SCRIPT}</script>
+<script>{page.script()}</script>
 </body>
 </html>
 """
