@@ -92,9 +92,9 @@ def _ranked(s: Summary, gains: Sequence[Gain], comparisons: Sequence[Comparison]
     )
 
 
-def _equal(s: Summary, comparisons: Sequence[Comparison]) -> Table | None:
-    """Settings that leave MACs alone, less the first of them."""
-    found = [
+def equal(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Settings that leave MACs alone, each less the first of them."""
+    return [
         c
         for c in comparisons
         if not c.across
@@ -102,6 +102,10 @@ def _equal(s: Summary, comparisons: Sequence[Comparison]) -> Table | None:
         and c.cost is not None
         and abs(c.cost - 1) < SAME_COST
     ]
+
+
+def _equal(s: Summary, comparisons: Sequence[Comparison]) -> Table | None:
+    found = equal(comparisons)
     if not found:
         return None
     base = found[0].base
@@ -117,21 +121,18 @@ def _equal(s: Summary, comparisons: Sequence[Comparison]) -> Table | None:
                 gap,
                 (words.accuracy(s.score(row)), s.score(row).mean),
                 (words.pixels(row.measures["receptive_field"]), row.measures["receptive_field"]),
-                _step(row),
+                ("–", None) if (ms := step(row)) is None else (f"{ms:.3g} ms", ms),
             )
             for row, gap in rows
         ),
     )
 
 
-def _step(row: Row) -> Cell:
+def step(row: Row) -> float | None:
     """Measured milliseconds of training a step, the mean over the row's runs."""
     known = [
         1000 * seconds / r.steps_done
         for r in row.done
         if (seconds := r.timings.get("train_seconds")) and r.steps_done > 0
     ]
-    if not known:
-        return "–", None
-    mean = sum(known) / len(known)
-    return f"{mean:.3g} ms", mean
+    return sum(known) / len(known) if known else None

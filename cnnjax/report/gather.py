@@ -31,7 +31,10 @@ def summarise(study: Study) -> Summary:
     unique = {id(part.samples["val"]): part for part in parts}.values()
     spreads = {s: stats.spread([part.samples[s].values for part in unique]) for s in SPLITS}
     chance = _chance([r for part in parts for r in part.done])
-    rows = tuple(_row(study, place, spreads, shown, chance) for place in places)
+    rows = tuple(
+        dataclasses.replace(_row(study, place, spreads, shown, chance), id=i)
+        for i, place in enumerate(places)
+    )
     found = Summary(study, rows, shown, spreads[shown], chance, ())
     costs = [found.cost(row) for row in rows]
     front, chances = _front(rows, costs, spreads["val"])

@@ -4,7 +4,8 @@ import functools
 from importlib import resources
 
 STYLES = ("page.css",)
-SCRIPTS = ("page.js", "charts.js", "tables.js")  # In the order in which they run.
+# In the order in which they run.
+SCRIPTS = ("page.js", "select.js", "charts.js", "explore.js", "export.js", "tables.js")
 
 
 @functools.cache

@@ -28,7 +28,8 @@ class Row:
     MACs of all tuning runs together; `rise` is how far validation
     accuracy rose over the last fifth of the epochs. `probed`: the point was measured, not trained,
     and `readings` are its runs' mean measures, whether or not they came to their end.
-    `exploratory`: seeds were added after a look at it.
+    `exploratory`: seeds were added after a look at it. `id` is its number in the summary, by which
+    the page's views speak of it.
     """
 
     point: Point
@@ -50,6 +51,7 @@ class Row:
     exploratory: bool = False
     readings: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     tune_macs: float | None = None
+    id: int = 0
 
     @property
     def macs(self) -> float | None:

@@ -59,7 +59,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
     on = {id(s.rows[i]) for i in s.front}
     named = [d for row, d in zip(rows, data, strict=True) if not s.sampled or id(row) in on]
     seeds = [
-        {"series": row.series, "at": datum["at"], "mean": v}
+        {"series": row.series, "at": datum["at"], "mean": v, "point": row.id}
         for row, datum in zip(rows, data, strict=True)
         for v in row.values(s.shown)
     ]
@@ -155,7 +155,10 @@ def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
         step = 0.012 * order[row.series]
         at = row.x * wide**step if x["scale"]["type"] == "log" else row.x + step * wide
         data.append(scores(row, s.score(row), s.shown_name) | {"at": at})
-        seeds += [{"series": row.series, "at": at, "mean": v} for v in row.values(s.shown)]
+        seeds += [
+            {"series": row.series, "at": at, "mean": v, "point": row.id}
+            for v in row.values(s.shown)
+        ]
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     look = {"color": colour_by("series", keys), "shape": shape("series", keys)}
     ends = {"y": y | {"field": "low"}, "y2": {"field": "high"}}
@@ -175,7 +178,9 @@ def _along_names(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     """A row a name, accuracy to the right: names of any length stay legible."""
     data = [scores(row, s.score(row), s.shown_name) for row in rows]
     seeds = [
-        {"series": r.series, "label": r.label, "mean": v} for r in rows for v in r.values(s.shown)
+        {"series": r.series, "label": r.label, "mean": v, "point": r.id}
+        for r in rows
+        for v in r.values(s.shown)
     ]
     domain = _domain(s)
     names = list(dict.fromkeys(row.label for row in rows))

@@ -99,7 +99,7 @@ def _datum(c: Comparison, i: Interval) -> dict:
         "label": (c.row.label if c.across else c.label) + (EXPLORATORY if c.exploratory else ""),
         "mean": 100 * i.mean, "low": 100 * ends[0], "high": 100 * ends[1],
         "verdict": VERDICT_NAMES[c.verdict], "told": words.gap(i), "short": words.signed(i.mean),
-        "chance": c.row.at_chance or c.base.at_chance,
+        "chance": c.row.at_chance or c.base.at_chance, "point": c.row.id, "other": c.base.id,
     }  # fmt: skip
 
 
@@ -147,6 +147,7 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
     data = [
         {
             "series": s.rows[place].series, "label": s.rows[place].label, "x": s.rows[place].x,
+            "point": s.rows[place].id,
             "bin": name, "mean": i.mean, "low": words.clipped(i)[0], "high": words.clipped(i)[1],
             "accuracy": words.accuracy(i),
         }

@@ -25,14 +25,16 @@ def steps(s: Summary) -> Chart | None:
     if not there:
         return None
     seeds = [
-        {"name": r.row.name, "series": r.row.series, "steps": n} for r in there for n in r.steps
+        {"name": r.row.name, "series": r.row.series, "steps": n, "point": r.row.id}
+        for r in there
+        for n in r.steps
     ]
     means = []
     for r in there:
         i = r.typical
         low, high = (i.low, i.high) if i.known else (i.mean, i.mean)
         means.append({"name": r.row.name, "series": r.row.series, "steps": i.mean, "low": low,
-                      "high": high, "told": goal.steps(r),
+                      "high": high, "told": goal.steps(r), "point": r.row.id,
                       "seeds": f"{len(r.steps)} of {r.tried}"})  # fmt: skip
     names = [r.row.name for r in rows]
     values = [v for d in means for v in (d["low"], d["high"])] + [d["steps"] for d in seeds]

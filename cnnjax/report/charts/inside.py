@@ -38,7 +38,7 @@ def flow(s: Summary) -> Chart | None:
     data = {
         (time, group): [
             {"label": row.label, "key": row.name, "layer": name, "depth": depth, "norm": norm,
-             "told": f"{norm:.2g}"}
+             "told": f"{norm:.2g}", "point": row.id}
             for row, look in rows
             if row.series == group and time in look
             for depth, (name, norm, _) in enumerate(look[time].flow, 1)

@@ -1,6 +1,7 @@
 """What the charts are made of: Vega-Lite specifications as plain data.
 
-Text from records stands only in data values and titles, never in an expression.
+Text from records stands only in data values and titles, never in an expression. Data that carry
+`point`, a row's id, are linked: what is picked in one view stands out in all.
 """
 
 import dataclasses
@@ -13,6 +14,10 @@ from cnnjax.report.points import Row, Summary
 from cnnjax.study.stats import Interval
 
 Spec = dict[str, Any]
+
+PICKED = {"name": "picked", "value": None}  # What the page's script sets: {id: true}, or null.
+_CHOSEN = "!picked || picked[datum.point] || picked[datum.other]"
+FAINT = 0.12  # Of its own opacity, where others are picked.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +51,32 @@ def view(
     layers: Sequence[Spec | None], height: int, title: str = "", width: int | str = "container"
 ) -> Spec:
     """Layers over each other, as wide as the page gives where no width in pixels is given."""
-    kept = [layer for layer in layers if layer is not None]
+    kept = [_linked(layer) for layer in layers if layer is not None]
+    dots = [layer for layer in kept if _dots(layer)]
+    if dots:  # The last are the most telling: means, over the seeds.
+        dots[-1]["params"] = [{"name": "brush", "select": {"type": "interval"}}]
     return {"width": width, "height": height} | ({"title": title} if title else {}) | {
-        "layer": kept
+        "params": [PICKED], "layer": kept
     }  # fmt: skip
+
+
+def _linked(layer: Spec) -> Spec:
+    """The layer fainter where other points are picked. A line is linked if it is one point's: if
+    its data are told apart by it."""
+    mark, encoding = layer["mark"], layer["encoding"]
+    whole = mark["type"] in ("line", "area") and "detail" not in encoding
+    own = mark.get("opacity", 1)
+    if whole or not own or "opacity" in encoding or "point" not in layer["data"]["values"][0]:
+        return layer
+    condition = {"condition": {"test": _CHOSEN, "value": own}, "value": FAINT * own}
+    return layer | {"encoding": encoding | {"opacity": condition}}
+
+
+def _dots(layer: Spec) -> bool:
+    """Whether they can be brushed: linked points with a place on the plane."""
+    there = layer["mark"]["type"] in ("point", "circle") and {"x", "y"} <= set(layer["encoding"])
+    fields = there and all("field" in layer["encoding"][c] for c in ("x", "y"))
+    return bool(fields) and "point" in layer["data"]["values"][0]
 
 
 def layer(values: Iterable[Mapping[str, Any]], mark: Spec, **encoding: Any) -> Spec | None:
@@ -171,6 +198,7 @@ def scores(row: Row, i: Interval, split: str) -> dict[str, Any]:
     return {
         "series": row.series, "label": row.label, "name": row.name, "mean": i.mean,
         "low": low, "high": high, "accuracy": words.accuracy(i), "split": split, "n": i.n,
+        "point": row.id,
         "macs": row.macs, "cost": words.si(row.macs),
     }  # fmt: skip
 

@@ -70,7 +70,7 @@ def _view(
         ]
         height = dict(steps)
         nets += [
-            {"series": x.name, "error": e, "share": height[e], "name": row.name,
+            {"series": x.name, "error": e, "share": height[e], "name": row.name, "point": row.id,
              "told": words.percent(e), "drawn": space.settings(row), "cost": words.si(row.macs)}
             for row, e, w in zip(x.rows, x.errors, kept, strict=True)
             if w > 0

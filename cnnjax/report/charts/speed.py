@@ -149,13 +149,13 @@ def _dots(rows: Sequence[Row], data: list[dict], keys: tuple[Key, ...], x: Spec)
 
 
 def _part(row: Row, v: float, of: str, told: str) -> dict[str, Any]:
-    return {"name": row.name, "value": v, "of": of, "told": told}
+    return {"name": row.name, "value": v, "of": of, "told": told, "point": row.id}
 
 
 def _datum(row: Row, program: str, cost: float) -> dict[str, Any]:
     median, low, high = (row.readings.get(f"{program}_{n}") for n in ("ms", "q1_ms", "q3_ms"))
     return {
-        "name": row.name, "cost": cost, "costs": words.si(cost), "mean": median,
+        "name": row.name, "cost": cost, "costs": words.si(cost), "mean": median, "point": row.id,
         "low": low or median, "high": high or median, "told": speed.timed(row, program),
     }  # fmt: skip
 

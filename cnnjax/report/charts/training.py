@@ -68,16 +68,19 @@ def _lines(s: Summary, row: Row, both: bool) -> tuple[list[dict], list[dict]]:
     named = [("val_accuracy", "validation" if both else row.label)]
     named += [("train_accuracy", "training")] if both else []
     thin = [
-        {"label": label, "key": f"{r.key}{label}", "epoch": p["epoch"], "mean": p[metric]}
+        {"label": label, "key": f"{r.key}{label}", "epoch": p["epoch"], "mean": p[metric],
+         "point": row.id}
         for r, curve in runs
         for p in curve
         for metric, label in named
         if p.get(metric) is not None
-    ]
+    ]  # fmt: skip
     bold = []
     for metric, label in named:
         means = curve_means([curve for _, curve in runs], metric)
-        bold += [{"label": label, "epoch": e, "mean": v, "mark": ""} for e, v in means]
+        bold += [
+            {"label": label, "epoch": e, "mean": v, "mark": "", "point": row.id} for e, v in means
+        ]
         if bold and row.rising and metric == "val_accuracy":
             bold[-1]["mark"] = "▲"
     return thin, bold
@@ -103,7 +106,8 @@ def _curves_view(
         *chance_rule(s.chance, domain),
         layer(thin, {"type": "line", "strokeWidth": 1, "opacity": 0.3},
               x=x, y=y, color=hue, detail={"field": "key"}),
-        layer(bold, {"type": "line", "strokeWidth": 2.5}, x=x, y=y, color=hue),
+        layer(bold, {"type": "line", "strokeWidth": 2.5}, x=x, y=y, color=hue,
+              detail={"field": "point"}),
         layer(ends, {"type": "circle", "size": 60, "opacity": 0}, x=x, y=y, tooltip=tips),
         layer(marked, {"type": "text", "dy": -10, "fontSize": 11},
               x=x, y=y, color=hue, text={"field": "mark"}),
@@ -144,7 +148,7 @@ def _rates_view(
     s: Summary, series: str, rows: list[Row], keys: tuple, domain: tuple, tried: list[float]
 ) -> Spec:
     data = [
-        {"label": row.label, "rate": rate, "told": f"{rate:g}", "mean": v,
+        {"label": row.label, "rate": rate, "told": f"{rate:g}", "mean": v, "point": row.id,
          "accuracy": words.percent(v), "used": rate == row.rate,
          "mark": "edge" if tuning.RATE in row.at_edge and rate == row.rate else ""}
         for row in rows
@@ -159,7 +163,8 @@ def _rates_view(
     tips = tooltip(label="point", told="learning rate", accuracy="accuracy")
     layers = [
         *chance_rule(s.chance, domain),
-        layer(data, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=hue),
+        layer(data, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=hue,
+              detail={"field": "point"}),
         layer(data, {"type": "circle", "size": 50, "opacity": 1},
               x=x, y=y, color=hue, tooltip=tips),
         layer(used, {"type": "point", "size": 190, "strokeWidth": 1.5}, x=x, y=y, color=hue),
@@ -188,9 +193,10 @@ def training_gap(s: Summary) -> Chart | None:
         for split, name in (("train", "train"), (s.shown, s.shown_name))
     ]
     lines = [
-        {"row": _short(s, row), "low": s.score(row).mean, "high": row.scores["train"].mean}
+        {"row": _short(s, row), "low": s.score(row).mean, "high": row.scores["train"].mean,
+         "point": row.id}
         for row in rows
-    ]
+    ]  # fmt: skip
     domain = share_domain([d[k] for d in data for k in ("low", "high")], None)
     x = {"field": "mean", **share_axis(domain, "accuracy")}
     y = name_axis("row", [_short(s, row) for row in rows])

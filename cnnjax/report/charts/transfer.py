@@ -100,13 +100,16 @@ def to_scratch(s: Summary) -> Chart | None:
     if not any(r.row is not r.base for r in rows) or not there:
         return None
     single = [
-        {"name": r.row.name, "series": r.row.series, "macs": v} for r in there for v in r.macs
+        {"name": r.row.name, "series": r.row.series, "macs": v, "point": r.row.id}
+        for r in there
+        for v in r.macs
     ]
     means, counted = [], []
     for r in there:
         i = r.typical
         low, high = (i.low, i.high) if i.known else (i.mean, i.mean)
         datum = {"name": r.row.name, "series": r.row.series, "told": words.si(i.mean),
+                 "point": r.row.id,
                  "share": transfer.share(r), "seeds": f"{len(r.macs)} of {r.tried}"}  # fmt: skip
         means.append(datum | {"macs": i.mean, "low": low, "high": high})
         if r.before:
