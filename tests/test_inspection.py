@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cnnjax.data import Dataset, load
 from cnnjax.report import write
 from cnnjax.study.artifacts import INSPECTION, Look, read_inspection, write_inspection
-from cnnjax.study.inspect import coarse
+from cnnjax.study.pictures import shrunk
 from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
 from cnnjax.study.worker import Worker
@@ -58,12 +58,15 @@ def test_other_seeds_are_not_looked_into(looked, tmp_path):
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
-def test_a_coarse_grid_keeps_the_mean_where_blocks_are_equal(rows, columns, cells):
-    values = np.arange(rows * columns, dtype=float).reshape(rows, columns)
-    found = coarse(values, cells)
-    assert found.shape == (min(rows, cells), min(columns, cells))
-    if rows % len(found) == 0 and columns % len(found[0]) == 0:
+def test_what_is_shrunk_keeps_its_proportion_and_where_blocks_are_equal_its_mean(h, w, side):
+    values = np.arange(h * w, dtype=float).reshape(h, w)
+    found = shrunk(values, side)
+    factor = max(1, max(h, w) / side)
+    assert found.shape == (max(1, round(h / factor)), max(1, round(w / factor)))
+    if h % len(found) == 0 and w % len(found[0]) == 0:
         assert found.mean() == pytest.approx(values.mean())
+    if max(h, w) <= side:
+        assert (found == values).all()
 
 
 @pytest.fixture
