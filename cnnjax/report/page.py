@@ -3,8 +3,8 @@
 import functools
 from importlib import resources
 
-STYLES = ("page.css",)
-SCRIPTS = ("page.js", "charts.js", "tables.js")  # In the order in which they run.
+STYLES = ("page.css", "drawer.css")
+SCRIPTS = ("page.js", "charts.js", "tables.js", "drawer.js")  # In the order in which they run.
 
 
 @functools.cache

@@ -1,0 +1,93 @@
+// The drawer of a net: a panel at the right, filled from its template when it is opened. Which one
+// is open stands in the address as `net=…`, beside whatever else does.
+{
+  const panel = document.createElement("dialog");
+  panel.className = "drawer";
+  panel.setAttribute("aria-labelledby", "net-name");
+  panel.innerHTML = `<div class="bar">
+    <button type="button" data-step="-1" aria-label="Previous net">‹</button>
+    <button type="button" data-step="1" aria-label="Next net">›</button>
+    <button type="button" data-close aria-label="Close">✕</button></div><div class="inside"></div>`;
+  const inside = panel.querySelector(".inside");
+  const state = () => new URLSearchParams(location.hash.slice(1));
+  const template = (id) => document.getElementById("net-" + id);
+  const opener = (id) => document.querySelector(`[data-net="${CSS.escape(id)}"]`);
+  let current = null;
+
+  const remember = (id) => {
+    const next = state();
+    if (id === null) next.delete("net"); else next.set("net", id);
+    if (next.toString() !== state().toString())
+      history.replaceState(null, "", next.size ? "#" + next : location.pathname + location.search);
+  };
+
+  const fill = (id) => {
+    const found = template(id);
+    inside.replaceChildren(found.content.cloneNode(true));
+    // A server that has more of it than the file sets `cnnjax.more`: number → promise of its HTML.
+    if (found.dataset.part !== "all" && cnnjax.more) {
+      cnnjax.more(id).then((text) => {
+        if (!text) return;
+        found.innerHTML = text;
+        found.dataset.part = "all";
+        if (current === id) fill(id);
+      }).catch(() => {}); // What the file has stays.
+    }
+  };
+
+  // Open the drawer of a row by its number; whether there is one.
+  cnnjax.drawer = (id) => {
+    id = String(id);
+    if (!template(id)) return false;
+    current = id;
+    fill(id);
+    inside.scrollTop = 0;
+    if (!panel.open) panel.showModal();
+    remember(id);
+    return true;
+  };
+
+  // The numbers of the nets in the order in which the table has them at the moment.
+  const order = () => [...document.querySelectorAll("[data-net]")].map((b) => b.dataset.net);
+  const step = (by) => {
+    const nets = [...new Set(order())];
+    const at = nets.indexOf(current);
+    if (nets.length) cnnjax.drawer(nets[(at + by + nets.length) % nets.length]);
+  };
+
+  const follow = () => {
+    const id = state().get("net");
+    if (id === null ? panel.open : !cnnjax.drawer(id) && panel.open) panel.close();
+  };
+
+  panel.addEventListener("click", (event) => {
+    const {target} = event;
+    if (target === panel || target.closest("[data-close]")) panel.close();
+    else if (target.closest("[data-step]")) step(+target.closest("[data-step]").dataset.step);
+  });
+  panel.addEventListener("keydown", (event) => {
+    if (event.target.closest(".scroll") || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
+  panel.addEventListener("close", () => {
+    const id = current;
+    current = null;
+    inside.replaceChildren();
+    remember(null);
+    opener(id)?.focus({preventScroll: true});
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-net]");
+    if (button) cnnjax.drawer(button.dataset.net);
+  });
+  addEventListener("hashchange", follow);
+
+  // Also after the page's content was replaced: an open drawer shows the new state.
+  cnnjax.parts.push(() => {
+    if (!panel.isConnected) document.body.append(panel);
+    const top = inside.scrollTop;
+    follow();
+    inside.scrollTop = top;
+  });
+}
