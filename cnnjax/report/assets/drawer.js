@@ -21,8 +21,17 @@
       history.replaceState(null, "", next.size ? "#" + next : location.pathname + location.search);
   };
 
+  // Of a row that the file had no room for: its name, and what shows the rest.
+  const spare = (id) => {
+    const made = template("none").cloneNode(true);
+    made.id = "net-" + id;
+    made.content.querySelector("h2").textContent = opener(id).textContent;
+    template("none").before(made);
+    return made;
+  };
+
   const fill = (id) => {
-    const found = template(id);
+    const found = template(id) ?? spare(id);
     inside.replaceChildren(found.content.cloneNode(true));
     // A server that has more of it than the file sets `cnnjax.more`: number → promise of its HTML.
     if (found.dataset.part !== "all" && cnnjax.more) {
@@ -38,7 +47,7 @@
   // Open the drawer of a row by its number; whether there is one.
   cnnjax.drawer = (id) => {
     id = String(id);
-    if (!template(id)) return false;
+    if (!(template(id) ?? opener(id)) || id === "none") return false;
     current = id;
     fill(id);
     inside.scrollTop = 0;

@@ -17,14 +17,21 @@ from cnnjax.study.results import Folder
 __all__ = ["html", "shown", "templates"]
 
 MOST = 20  # Nets with pictures in the file.
-PICTURES, LAYERS, COSTS = 1_300_000, 300_000, 300_000  # Characters for each kind of drawer.
-SERVED = "python launch.py --dashboard"
+PICTURES, LAYERS, COSTS = 1_500_000, 250_000, 100_000  # Characters for each kind of drawer.
+_NOTE = (
+    '<p class="quiet">This file keeps the pictures of the '
+    "nets on the front and the next best: <code>python launch.py --dashboard</code> shows them of "
+    "every net.</p>"
+)
+_NONE = f'<header><h2 id="net-name"></h2></header>{_NOTE}'  # The page's script names it.
 
 
 def templates(r: Report) -> str:
-    """The drawer of every row as `<template id="net-…">`, by the row's number in the summary.
+    """The drawers of rows as `<template id="net-…">`, by the row's number in the summary, and
+    `net-none` for rows of which there is no room even for the costs.
 
-    `data-part` says what it holds: `all`, else `layers` or `costs`, where a server has more.
+    `data-part` says what it holds: `all`, else `layers`, `costs` or `none`, where a server has
+    more.
     """
     found, left = {}, {"all": PICTURES, "layers": LAYERS, "costs": COSTS}
     first = shown(r.summary)
@@ -36,7 +43,8 @@ def templates(r: Report) -> str:
                 left[part] -= len(text)
                 found[i] = f'<template id="net-{i}" data-part="{part}">{text}</template>'
                 break
-    return "".join(found[i] for i in sorted(found))
+    none = f'<template id="net-none" data-part="none">{_NONE}</template>'
+    return "".join([*(found[i] for i in sorted(found)), none])
 
 
 def shown(s: Summary) -> list[int]:
@@ -60,10 +68,7 @@ def _drawer(r: Report, row: Row, part: str) -> str:
     if part == "all":
         parts += _seen(r.summary, row)
     elif row.done:
-        parts.append(
-            '<p class="quiet">This file keeps the pictures of the nets on the front and the next '
-            f"best: <code>{SERVED}</code> shows them of every net.</p>"
-        )
+        parts.append(_NOTE)
     if part != "costs" and row.done:
         parts.append(layers.table(row.done[0].layers))
     return "".join(parts)
@@ -96,12 +101,16 @@ def _costs(s: Summary, row: Row) -> str:
         ("learning rate", "" if row.rate is None else f"{row.rate:g}"),
     ]
     items = "".join(
-        f"<div><dt>{name}</dt><dd>{_html.escape(v)}</dd></div>"
-        for name, v in told
-        if v not in ("", "–")
+        f"<div><dt>{name}</dt><dd>{_figure(v)}</dd></div>" for name, v in told if v not in ("", "–")
     )
     ended = "" if row.done else '<p class="quiet">No run of this point has finished.</p>'
     return f'<dl class="costs">{items}</dl>{ended}'
+
+
+def _figure(v: str) -> str:
+    """A figure, its interval below it."""
+    mean, bracket, rest = _html.escape(v).partition(" [")
+    return mean + (f"<small>[{rest}</small>" if bracket else "")
 
 
 def _seen(s: Summary, row: Row) -> Iterable[str]:

@@ -99,8 +99,8 @@ def _confusion(every: Sequence[Answers], names: Sequence[str]) -> str:
         shown = _figures(counts, names)
     elif n <= SQUARE:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        picture = np.round(255 * np.sqrt(shares)).astype(np.uint8)
-        shown = png.tag(picture, f"Answers by label, {n} by {n} classes", 400 / n)
+        picture = png.plot(np.round(255 * np.sqrt(shares)).astype(np.uint8))
+        shown = png.tag(picture, counts.shape, f"Answers by label, {n} by {n} classes", 400 / n)
     seeds = words.count(len(every), "replicate")
     return (
         '<section><h3>What is taken for what</h3><p class="quiet">Test images by label (rows) and '
@@ -144,8 +144,9 @@ def _hardest(every: Sequence[Answers], kept: Pictures | None, names: Sequence[st
         chance = float(np.mean([x.chances[i] for x in every]))
         shown = f'<span class="blank">no. {i}</span>'
         if i in index:
+            image = kept.hardest[index.index(i)]
             alt = f"Test image {i}, labelled {named(names, label)}"
-            shown = png.tag(kept.hardest[index.index(i)], alt)
+            shown = png.tag(png.photo(image), image.shape, alt)
         tiles.append(
             f"<li>{shown}<span>{told}</span>"
             f"<small>{100 * chance:.2g}% for its label, {right}</small></li>"

@@ -34,16 +34,20 @@ def _looked(p: Pictures) -> str:
     if not len(p.images):
         return ""
     heads = "".join(f'<th scope="col">{_answer(p, i)}</th>' for i in range(len(p.images)))
-    rows = [("image", p.images, "Validation image {}")]
-    if len(p.saliency):
-        rows.append(("saliency", p.saliency, "Saliency of image {}: where its label hangs on it"))
-    if len(p.field):
-        rows.append(("effective field", p.field, "Effective receptive field on image {}"))
+    rows = [
+        ("image", "Validation image {}", p.images, png.photo),
+        ("saliency", "Saliency of image {}: where its label hangs on it", p.saliency, png.plot),
+        ("effective field", "Effective receptive field on image {}", p.field, png.plot),
+    ]
     lines = "".join(
         f'<tr><th scope="row">{name}</th>'
-        + "".join(f"<td>{png.tag(x, alt.format(i))}</td>" for i, x in enumerate(values, 1))
+        + "".join(
+            f"<td>{png.tag(encoded(x), x.shape, alt.format(i))}</td>"
+            for i, x in enumerate(values, 1)
+        )
         + "</tr>"
-        for name, values, alt in rows
+        for name, alt, values, encoded in rows
+        if len(values)
     )
     return (
         "<section><h3>What it looks at</h3>"
@@ -51,8 +55,8 @@ def _looked(p: Pictures) -> str:
         "Saliency is how far each pixel moves the label’s logit (Simonyan et al. 2014), the "
         "effective field how far it moves the unit in the middle of the last map (Luo et al. "
         "2016); white is most.</p>"
-        f'<div class="scroll"><table class="seen"><thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div></section>"
+        f'<table class="seen"><thead><tr><td></td>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></section>"
     )
 
 
@@ -78,7 +82,7 @@ def _filters(p: Pictures) -> str:
     return (
         f'<section><h3>First filters</h3><p class="quiet">{html.escape(p.first)}, {high}×{wide}; '
         "grey is zero.</p>"
-        f"{png.tag(picture, alt, scale, gaps=True)}</section>"
+        f"{png.tag(png.photo(picture, gaps=True), picture.shape, alt, scale)}</section>"
     )
 
 
@@ -88,9 +92,10 @@ def _maps(p: Pictures) -> str:
     lines = []
     for name, values in p.maps:
         high, wide, channels = values.shape[1:]
-        strips = [png.sheet(np.moveaxis(v, -1, 0)[..., None], channels) for v in values]
+        strips = [png.sheet(np.moveaxis(v, -1, 0)[..., None], channels)[..., 0] for v in values]
+        alt = f"{channels} maps of {name} on image"
         cells = "".join(
-            png.tag(x, f"{channels} maps of {name} on image {i}", _WIDTH / x.shape[1], gaps=True)
+            png.tag(png.plot(x, gaps=True), x.shape, f"{alt} {i}", _WIDTH / x.shape[1])
             for i, x in enumerate(strips, 1)
         )
         told = f'{html.escape(name)} <span class="quiet">{high}×{wide}</span>'

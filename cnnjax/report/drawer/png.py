@@ -3,10 +3,12 @@
 import base64
 import html
 import io
+from typing import Any
 
 import numpy as np
 
 _GAP = 255  # This value of a sheet is seen through, so the page shows between the tiles.
+_GREYS = 15  # Of a plot; with the gap as many as half a byte holds.
 
 
 def sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
@@ -21,23 +23,40 @@ def sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
     return whole
 
 
-def encode(image: np.ndarray, gaps: bool = False) -> bytes:
-    """uint8 [H, W], [H, W, 1] or [H, W, 3] as the bytes of a PNG file."""
+def photo(image: np.ndarray, gaps: bool = False) -> bytes:
+    """uint8 [H, W, 1 or 3] as a PNG file of just these pixels."""
     from PIL import Image
 
-    grey = image.ndim == 2 or image.shape[-1] == 1
-    plane = image.reshape(image.shape[:2]) if grey else image
-    more = {"transparency": _GAP if grey else (_GAP,) * 3} if gaps else {}
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(plane)).save(buffer, "png", optimize=True, **more)
-    return buffer.getvalue()
+    channels = image.shape[-1]
+    plane = image[..., 0] if channels == 1 else image
+    more = {"transparency": _GAP if channels == 1 else (_GAP,) * 3} if gaps else {}
+    return _file(Image.fromarray(np.ascontiguousarray(plane)), more)
 
 
-def tag(image: np.ndarray, alt: str, scale: float = 1, gaps: bool = False) -> str:
+def plot(values: np.ndarray, gaps: bool = False) -> bytes:
+    """uint8 [H, W] as a PNG file of few greys, half as large: of what is no photograph."""
+    from PIL import Image
+
+    least = np.minimum(values, _GAP - 1).astype(int)
+    index = (least * (_GREYS - 1) + (_GAP - 1) // 2) // (_GAP - 1)
+    index = np.where(values == _GAP, _GREYS, index) if gaps else index
+    image = Image.fromarray(index.astype(np.uint8))
+    image.putpalette([round(255 * min(i, _GREYS - 1) / (_GREYS - 1)) for i in range(_GREYS + 1)
+                      for _ in range(3)])  # fmt: skip
+    return _file(image, {"bits": 4} | ({"transparency": _GREYS} if gaps else {}))
+
+
+def tag(content: bytes, size: tuple[int, ...], alt: str, scale: float = 1) -> str:
     """An `<img>` that needs no other file, `scale` pixels of the page for one of its own."""
-    data = base64.b64encode(encode(image, gaps)).decode()
-    high, wide = (round(scale * n) for n in image.shape[:2])
+    data = base64.b64encode(content).decode()
+    high, wide = (round(scale * n) for n in size[:2])
     return (
         f'<img alt="{html.escape(alt)}" width="{wide}" height="{high}" '
         f'src="data:image/png;base64,{data}">'
     )
+
+
+def _file(image: Any, more: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "png", optimize=True, **more)
+    return buffer.getvalue()
