@@ -38,7 +38,7 @@ def pictures(
     rows = _varied(found.labels)
     images = np.asarray(resolution.seen(found.images[rows], recipe.test_resolution))
     labels = found.labels[rows]
-    scopes = _spread(map_shapes(net, images.shape[1:]))
+    scopes = spread(map_shapes(net, images.shape[1:]))
     seen = see(net, variables, jax.jit(task.normalised)(images), labels, scopes)
     chances = np.exp(seen.logits - np.logaddexp.reduce(seen.logits, axis=-1, keepdims=True))
     first, filters = _filters(net, images.shape[1:], variables)
@@ -98,7 +98,7 @@ def _varied(labels: np.ndarray) -> np.ndarray:
     return np.array([*sorted(first), *rest][:IMAGES])
 
 
-def _spread(shapes: Mapping[str, tuple[int, int, int]]) -> list[str]:
+def spread(shapes: Mapping[str, tuple[int, int, int]]) -> list[str]:
     """A few of the blocks from the first to the last that has a map of more than one unit."""
     large = [scope for scope, (height, width, _) in shapes.items() if height * width > 1]
     blocks = [s for s in large if s.rpartition("/")[2].startswith("block")] or large

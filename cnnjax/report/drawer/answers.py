@@ -140,7 +140,8 @@ def _hardest(every: Sequence[Answers], kept: Pictures | None, names: Sequence[st
         label, answers = int(every[0].labels[i]), [int(x.answers[i]) for x in every]
         answer = max(dict.fromkeys(answers), key=answers.count)
         told = f"{html.escape(named(names, label))} → {html.escape(named(names, answer))}"
-        right = f"{answers.count(label)} of {len(every)} right"
+        many = len(every) > 1
+        right = f"<small>{answers.count(label)} of {len(every)} right</small>" if many else ""
         chance = float(np.mean([x.chances[i] for x in every]))
         shown = f'<span class="blank">no. {i}</span>'
         if i in index:
@@ -148,8 +149,7 @@ def _hardest(every: Sequence[Answers], kept: Pictures | None, names: Sequence[st
             alt = f"Test image {i}, labelled {named(names, label)}"
             shown = png.tag(png.photo(image), image.shape, alt)
         tiles.append(
-            f"<li>{shown}<span>{told}</span>"
-            f"<small>{100 * chance:.2g}% for its label, {right}</small></li>"
+            f"<li>{shown}<span>{told}</span><small>label {100 * chance:.2g}%</small>{right}</li>"
         )
     which = "Of those that the first replicate got most wrong: l" if index else "L"
     mean = f", mean over {len(every)} replicates" if len(every) > 1 else ""

@@ -82,7 +82,7 @@ def _filters(p: Pictures) -> str:
     return (
         f'<section><h3>First filters</h3><p class="quiet">{html.escape(p.first)}, {high}×{wide}; '
         "grey is zero.</p>"
-        f"{png.tag(png.photo(picture, gaps=True), picture.shape, alt, scale)}</section>"
+        f"{png.tag(png.tiles(picture), picture.shape, alt, scale)}</section>"
     )
 
 

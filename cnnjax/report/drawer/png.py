@@ -9,28 +9,38 @@ import numpy as np
 
 _GAP = 255  # This value of a sheet is seen through, so the page shows between the tiles.
 _GREYS = 15  # Of a plot; with the gap as many as half a byte holds.
+_COLOURS = 64  # Of a colour photograph: of so few pixels, more are hardly seen and take the room.
 
 
-def sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
+def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
     """uint8 [N, H, W, 1 or 3] side by side in rows of `columns`, a see-through pixel between."""
-    n, high, wide, channels = tiles.shape
+    n, high, wide, channels = pictures.shape
     columns = min(columns, n)
     rows = -(-n // columns)
     whole = np.full((rows * (high + 1) - 1, columns * (wide + 1) - 1, channels), _GAP, np.uint8)
-    for i, tile in enumerate(np.minimum(tiles, _GAP - 1)):
+    for i, tile in enumerate(np.minimum(pictures, _GAP - 1)):
         top, left = (i // columns) * (high + 1), (i % columns) * (wide + 1)
         whole[top : top + high, left : left + wide] = tile
     return whole
 
 
-def photo(image: np.ndarray, gaps: bool = False) -> bytes:
-    """uint8 [H, W, 1 or 3] as a PNG file of just these pixels."""
+def photo(image: np.ndarray) -> bytes:
+    """uint8 [H, W, 1 or 3] as a PNG file: grey as it is, colour in its best few colours."""
     from PIL import Image
 
-    channels = image.shape[-1]
-    plane = image[..., 0] if channels == 1 else image
-    more = {"transparency": _GAP if channels == 1 else (_GAP,) * 3} if gaps else {}
-    return _file(Image.fromarray(np.ascontiguousarray(plane)), more)
+    if image.shape[-1] == 1:
+        return _file(Image.fromarray(np.ascontiguousarray(image[..., 0])), {})
+    colour = Image.fromarray(np.ascontiguousarray(image))
+    return _file(colour.quantize(_COLOURS, Image.Quantize.MEDIANCUT), {})
+
+
+def tiles(whole: np.ndarray) -> bytes:
+    """A sheet [H, W, 1 or 3] as a PNG file, its gaps seen through."""
+    from PIL import Image
+
+    grey = whole.shape[-1] == 1
+    plane = Image.fromarray(np.ascontiguousarray(whole[..., 0] if grey else whole))
+    return _file(plane, {"transparency": _GAP if grey else (_GAP,) * 3})
 
 
 def plot(values: np.ndarray, gaps: bool = False) -> bytes:
