@@ -24,7 +24,7 @@ from tests import synthetic_results as synthetic
 EVIL = "</template></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u2028"
 
 
-def some(side=32, channels=3, text="", hard=12, seed=0):
+def some(side=32, channels=3, text="", hard=10, seed=0):
     """Pictures as a run leaves them; noise, which no format makes smaller."""
     draws = np.random.default_rng(seed)
 

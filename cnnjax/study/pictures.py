@@ -18,8 +18,9 @@ from cnnjax.train.loop import make_task
 from cnnjax.train.recipe import Recipe
 
 AMONG, IMAGES, MAPPED = 64, 4, 2  # Validation images to choose from, shown, and shown with maps.
-LAYERS, CHANNELS, FILTERS, HARDEST = 4, 8, 64, 12
-SIDE, THUMB, MAP = 64, 48, 32  # Pixels of images, of thumbnails and of maps, at most.
+LAYERS, CHANNELS, FILTERS, HARDEST = 4, 8, 64, 10
+SIDE, THUMB, MAP = 48, 32, 32  # Pixels of images, of thumbnails and of maps, at most.
+_STEP = 17  # Maps and shares keep 16 greys, which the eye hardly tells from 256, in half the room.
 _NAMES = 1000  # Classes whose names are kept.
 
 
@@ -130,14 +131,18 @@ def _maps(values: np.ndarray) -> np.ndarray:
     values = values[..., kept]
     low, high = values.min(axis=(0, 1, 2)), values.max(axis=(0, 1, 2))
     shares = (values - low) / np.where(high > low, high - low, 1)
-    return np.stack([_byte(shrunk(255 * share, MAP)) for share in shares])
+    return np.stack([_few(shrunk(share, MAP)) for share in shares])
 
 
 def _shares(values: np.ndarray) -> np.ndarray:
     """[N, H, W] of nothing below 0 → uint8 [N, H', W'], each as shares of its largest."""
     small = np.stack([shrunk(v, SIDE) for v in values])
     top = small.max(axis=(1, 2), keepdims=True)
-    return _byte(255 * small / np.where(top > 0, top, 1))
+    return _few(small / np.where(top > 0, top, 1))
+
+
+def _few(shares: np.ndarray) -> np.ndarray:
+    return _byte(255 // _STEP * shares) * np.uint8(_STEP)
 
 
 def _byte(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@
   const state = () => new URLSearchParams(location.hash.slice(1));
   const template = (id) => document.getElementById("net-" + id);
   const opener = (id) => document.querySelector(`[data-net="${CSS.escape(id)}"]`);
-  let current = null;
+  let current = null, shown = {};
 
   const remember = (id) => {
     const next = state();
@@ -30,18 +30,21 @@
     return made;
   };
 
+  // What is there already stays, so that nothing flickers when a running study's page is renewed.
+  const put = (id, text) => {
+    if (shown.id === id && shown.text === text) return;
+    inside.innerHTML = text; // Made and escaped by the report, as the page itself.
+    shown = {id, text};
+  };
+
   const fill = (id) => {
     const found = template(id) ?? spare(id);
-    inside.replaceChildren(found.content.cloneNode(true));
     // A server that has more of it than the file sets `cnnjax.more`: number → promise of its HTML.
-    if (found.dataset.part !== "all" && cnnjax.more) {
-      cnnjax.more(id).then((text) => {
-        if (!text) return;
-        found.innerHTML = text;
-        found.dataset.part = "all";
-        if (current === id) fill(id);
-      }).catch(() => {}); // What the file has stays.
-    }
+    const more = found.dataset.part !== "all" && cnnjax.more;
+    if (!more || shown.id !== id) put(id, found.innerHTML);
+    if (more) more(id).then((text) => {
+      if (text && current === id) put(id, text);
+    }).catch(() => {}); // What the file has stays.
   };
 
   // Open the drawer of a row by its number; whether there is one.
@@ -64,14 +67,24 @@
     if (nets.length) cnnjax.drawer(nets[(at + by + nets.length) % nets.length]);
   };
 
+  const close = () => {
+    if (panel.open) panel.close();
+    if (current === null) return;
+    const id = current;
+    current = null;
+    put(null, "");
+    remember(null);
+    opener(id)?.focus({preventScroll: true});
+  };
+
   const follow = () => {
     const id = state().get("net");
-    if (id === null ? panel.open : !cnnjax.drawer(id) && panel.open) panel.close();
+    if (id === null || !cnnjax.drawer(id)) close();
   };
 
   panel.addEventListener("click", (event) => {
     const {target} = event;
-    if (target === panel || target.closest("[data-close]")) panel.close();
+    if (target === panel || target.closest("[data-close]")) close();
     else if (target.closest("[data-step]")) step(+target.closest("[data-step]").dataset.step);
   });
   panel.addEventListener("keydown", (event) => {
@@ -79,13 +92,7 @@
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });
-  panel.addEventListener("close", () => {
-    const id = current;
-    current = null;
-    inside.replaceChildren();
-    remember(null);
-    opener(id)?.focus({preventScroll: true});
-  });
+  panel.addEventListener("close", close); // By Escape.
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-net]");
     if (button) cnnjax.drawer(button.dataset.net);

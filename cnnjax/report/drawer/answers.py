@@ -15,7 +15,7 @@ from cnnjax.study import files
 from cnnjax.study.results import Folder
 from cnnjax.study.stored import Pictures, named
 
-TABLE, SQUARE, HARDEST, PAIRS = 12, 200, 12, 6  # Classes as figures, as a picture; what is listed.
+TABLE, SQUARE, HARDEST, PAIRS = 12, 200, 10, 6  # Classes as figures, as a picture; what is listed.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

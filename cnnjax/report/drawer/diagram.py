@@ -2,14 +2,14 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cnnjax.report import words
 from cnnjax.study.untrusted import line
 
-_HEIGHT, _WIDTH = 120, 420  # Pixels of the largest map, and of all slabs together.
-_LEAST, _STAGE = 84, 14  # Pixels of a stage, so that its words fit, and between two.
+_HEIGHT, _WIDTH = 120, 640  # Pixels of the largest map, and of the whole where that can be.
+_LEAST, _STAGE = 78, 10  # Pixels of a stage, so that its words fit, and between two.
 _SLABS, _STAGES = 64, 24  # More layers are drawn as their stages, more stages not at all.
 
 
@@ -35,11 +35,13 @@ def draw(layers: Sequence[Mapping[str, Any]]) -> str:
         drawn = {name: [max(s, key=lambda x: x.channels)] for name, s in stages.items()}
     else:
         drawn = stages
-    scale = _WIDTH / sum(math.sqrt(x.channels) for s in drawn.values() for x in s)
+    scale = 9.0
+    while scale > 0.5 and _total(drawn.values(), scale) > _WIDTH:
+        scale *= 0.9
     largest = max(x.side for x in slabs)
     left, parts = 0.0, []
     for name, inside in drawn.items():
-        widths = [max(3.0, min(scale, 9.0) * math.sqrt(x.channels)) for x in inside]
+        widths = _widths(inside, scale)
         room = max(_LEAST, sum(widths))
         at = left + (room - sum(widths)) / 2
         for slab, width in zip(inside, widths, strict=True):
@@ -58,6 +60,14 @@ def draw(layers: Sequence[Mapping[str, Any]]) -> str:
         f'height="{_HEIGHT + 54}" viewBox="0 0 {wide} {_HEIGHT + 54}">{way}{"".join(parts)}</svg>'
         "</div></section>"
     )
+
+
+def _widths(inside: Sequence[_Slab], scale: float) -> list[float]:
+    return [max(2.0, scale * math.sqrt(x.channels)) for x in inside]
+
+
+def _total(stages: Iterable[Sequence[_Slab]], scale: float) -> float:
+    return sum(max(_LEAST, sum(_widths(inside, scale))) + _STAGE for inside in stages)
 
 
 def _slab(row: Mapping[str, Any]) -> _Slab | None:
