@@ -87,7 +87,7 @@ def _rectangle(slab: _Slab, left: float, width: float, height: float) -> str:
     kind = "dense" if slab.kind.startswith("dense") else "conv"
     told = html.escape(f"{slab.name}: {slab.kind}, {slab.output}")
     return (
-        f'<rect class="{kind}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+        f'<rect class="{kind}" x="{left:.1f}" y="{top:.1f}" width="{max(1.5, width - 1):.1f}" '
         f'height="{height:.1f}"><title>{told}</title></rect>'
     )
 
