@@ -359,7 +359,7 @@ browser = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
 
 
 def opened(page, steps, address=""):
-    """What a page's script says after so many steps, and the page as it then is."""
+    """What a script says that takes these steps on the page."""
     script = f"""<script>addEventListener("load", () => setTimeout(() => {{
       const said = [], panel = document.querySelector("dialog");
       const say = () => said.push([panel.open, location.hash, document.activeElement.dataset.net,
@@ -372,12 +372,12 @@ def opened(page, steps, address=""):
     path.write_text(before + script + after)
     words = [CHROMIUM, "--headless", "--no-sandbox", "--virtual-time-budget=4000", "--dump-dom"]
     done = subprocess.run([*words, f"file://{path}{address}"], capture_output=True, text=True)
-    return re.search(r'data-said="([^"]*)"', done.stdout)[1].split("\n"), done.stdout
+    return re.search(r'data-said="([^"]*)"', done.stdout)[1].split("\n")
 
 
 @browser
 def test_a_drawer_opens_and_closes_in_a_browser(study):
-    said, _ = opened(
+    said = opened(
         study.path / "dashboard.html",
         """
         say();
@@ -400,10 +400,42 @@ def test_a_drawer_opens_and_closes_in_a_browser(study):
 def test_the_address_opens_a_drawer_and_one_of_no_net_does_not(study):
     steps = """say(); location.hash = "net=5"; setTimeout(() => {
       say(); location.hash = "net=none"; setTimeout(say, 200); }, 200);"""
-    said, page = opened(study.path / "dashboard.html", steps, "#net=1")
+    said = opened(study.path / "dashboard.html", steps, "#net=1")
     assert said == [
         "true|#net=1||fixed width 3×3",
         "true|#net=5||equal MACs 3×3",
         "false||5|",
     ]
-    assert '<dialog class="drawer"' in page
+
+
+@browser
+def test_a_server_gives_what_the_file_has_no_room_for(study):
+    said = opened(
+        study.path / "dashboard.html",
+        """
+        document.getElementById("net-1").dataset.part = "layers";
+        document.getElementById("net-3").remove();
+        cnnjax.drawer(3); say(); // There is no server yet.
+        cnnjax.more = (id) => Promise.resolve(id === "1" ? "<h2>all of it</h2>" : null);
+        cnnjax.drawer(1); say();
+        setTimeout(() => { say(); cnnjax.drawer(2); }, 100);
+        setTimeout(say, 200);
+        """,
+    )
+    names = [line.split("|")[3] for line in said]
+    assert names == ["7×7", "fixed width 3×3", "all of it", "fixed width 5×5"]
+
+
+@browser
+def test_an_open_drawer_stays_where_the_page_is_renewed(study):
+    said = opened(
+        study.path / "dashboard.html",
+        """
+        cnnjax.drawer(1);
+        const image = panel.querySelector("img");
+        const text = document.documentElement.outerHTML;
+        cnnjax.replace(text);
+        setTimeout(() => { say(); said.push(image.isConnected); }, 100);
+        """,
+    )
+    assert said == ["true|#net=1||fixed width 3×3", "true"]

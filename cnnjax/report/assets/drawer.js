@@ -7,7 +7,8 @@
   panel.innerHTML = `<div class="bar">
     <button type="button" data-step="-1" aria-label="Previous net">‹</button>
     <button type="button" data-step="1" aria-label="Next net">›</button>
-    <button type="button" data-close aria-label="Close">✕</button></div><div class="inside"></div>`;
+    <button type="button" data-close aria-label="Close" autofocus>✕</button></div>
+    <div class="inside" tabindex="0"></div>`;
   const inside = panel.querySelector(".inside");
   const state = () => new URLSearchParams(location.hash.slice(1));
   const template = (id) => document.getElementById("net-" + id);
