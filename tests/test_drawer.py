@@ -215,6 +215,22 @@ def test_answers_are_counted_and_the_least_likely_come_first(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("classes", "tables", "pictures"), [(10, 1, 0), (100, 0, 1), (30_000, 0, 0)]
+)
+def test_many_classes_take_no_more_room(tmp_path, classes, tables, pictures):
+    folder = synthetic.write(tmp_path, "train", seeds=1)
+    (key,) = folder.read_study()["plans"][-1]["points"][0]["runs"]
+    label = np.arange(20) % classes
+    logits = np.zeros((20, classes), np.float32)
+    logits[:, 7] = 1
+    folder.write_predictions(key, label=label, logits=logits)
+    page = Page(answers.sections(folder, [key], None))
+    assert len(page.all("table")) == tables
+    assert len([img for img in page.all("img") if "classes" in img["alt"]]) == pictures
+    assert "0 → 7" in page.text
+
+
+@pytest.mark.parametrize(
     "arrays",
     [
         {"label": np.array([0, 9]), "logits": np.zeros((2, 3), np.float32)},

@@ -38,8 +38,21 @@ def read(folder: Folder, keys: Sequence[str]) -> list[Answers]:
 def confusion(every: Sequence[Answers]) -> np.ndarray:
     """[label, answer]: how often, over all replicates."""
     n = every[0].classes
-    pairs = np.concatenate([x.labels * n + x.answers for x in every])
-    return np.bincount(pairs, minlength=n * n).reshape(n, n)
+    return np.bincount(_pairs(every), minlength=n * n).reshape(n, n)
+
+
+def confused(every: Sequence[Answers]) -> list[tuple[int, int, int]]:
+    """(label, answer, how often) of what is most often wrong, over all replicates."""
+    n = every[0].classes
+    pairs, counts = np.unique(_pairs(every), return_counts=True)
+    wrong = pairs // n != pairs % n
+    pairs, counts = pairs[wrong], counts[wrong]
+    most = np.argsort(-counts, kind="stable")[:PAIRS]
+    return [(int(pairs[i] // n), int(pairs[i] % n), int(counts[i])) for i in most]
+
+
+def _pairs(every: Sequence[Answers]) -> np.ndarray:
+    return np.concatenate([x.labels * x.classes + x.answers for x in every])
 
 
 def hardest(every: Sequence[Answers], among: Sequence[int] = ()) -> list[int]:
@@ -68,11 +81,11 @@ def _read(path: Path, key: str, stamp: tuple[int, int]) -> Answers | None:
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         return None
     labels = labels.astype(np.int64)
-    wide = logits.astype(np.float64)
+    wide = logits.astype(np.float32, copy=False)
     own = wide[np.arange(len(labels)), labels]
     with np.errstate(all="ignore"):
         chances = np.nan_to_num(np.exp(own - np.logaddexp.reduce(wide, axis=-1)))
-    return Answers(labels, wide.argmax(-1), chances.astype(np.float32), logits.shape[1])
+    return Answers(labels, wide.argmax(-1), chances, logits.shape[1])
 
 
 def sections(folder: Folder, keys: Sequence[str], kept: Pictures | None) -> str:
@@ -85,19 +98,17 @@ def sections(folder: Folder, keys: Sequence[str], kept: Pictures | None) -> str:
 
 
 def _confusion(every: Sequence[Answers], names: Sequence[str]) -> str:
-    counts = confusion(every)
-    n, wrong = len(counts), counts * (1 - np.eye(len(counts), dtype=int))
-    order = [int(i) for i in np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]]
-    pairs = [(i // n, i % n, int(wrong.flat[i])) for i in order if wrong.flat[i]]
+    n = every[0].classes
     items = "".join(
         f"<li>{html.escape(named(names, a))} → {html.escape(named(names, b))} "
         f'<span class="quiet">{count}×</span></li>'
-        for a, b, count in pairs
+        for a, b, count in confused(every)
     )
     shown = ""
     if n <= TABLE:
-        shown = _figures(counts, names)
+        shown = _figures(confusion(every), names)
     elif n <= SQUARE:
+        counts = confusion(every)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         picture = png.plot(np.round(255 * np.sqrt(shares)).astype(np.uint8))
         shown = png.tag(picture, counts.shape, f"Answers by label, {n} by {n} classes", 400 / n)

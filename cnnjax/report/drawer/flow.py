@@ -23,7 +23,7 @@ def draw(folder: Folder, key: str) -> str:
     high = max(high, low + 1)
     lines = "".join(f'<path class="{t}" d="{_path(w, low, high)}"/>' for t, w in ways.items())
     keys = "".join(f'<li class="{time}">{_TIMES[time]}</li>' for time in ways)
-    names = [name for name, _, _ in next(iter(looks.values())).flow]
+    names = [name for name, _, _ in looks[next(iter(ways))].flow]
     alt = "Gradient of the first layer over that of the last: " + ", ".join(
         f"{_TIMES[time]} {way[0] / way[-1]:.2g}" for time, way in ways.items() if way[-1] > 0
     )
