@@ -347,6 +347,12 @@ def test_a_study_of_thousands_has_room_for_some_and_says_what_has_the_rest(tmp_p
     assert "--dashboard" in found
 
 
+def test_a_page_that_has_a_server_starts_without_pictures(study):
+    page = Page(drawer.templates(told(study), pictures=False))
+    assert page.all("img") == []
+    assert {t["data-part"] for t in page.all("template")} == {"layers", "none"}
+
+
 def test_hostile_text_is_shown_as_text(tmp_path):
     def spoil(record, number):
         layer = {"layer": EVIL, "kind": "conv" + EVIL, "output": [8, 8, 4], "params": EVIL,

@@ -24,6 +24,7 @@ _STEP = 17  # Maps and shares keep 16 greys, which the eye hardly tells from 256
 _NAMES = 1000  # Classes whose names are kept.
 
 
+@np.errstate(all="ignore")  # What is not finite is left out when it is read.
 def pictures(
     net: Any, recipe: Recipe, source: Source, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def pictures(
     } | {f"map{i}": _maps(seen.maps[scope]) for i, scope in enumerate(scopes)}
 
 
+@np.errstate(all="ignore")
 def hardest(split: Split | Stream, logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """`hardest` uint8 [K, H, W, C], the examples whose label got the smallest probability, smallest
     first, and their places `hardest_index` [K] in the split, of which [N, classes] and [N] are."""

@@ -135,9 +135,10 @@ def _figures(counts: np.ndarray, names: Sequence[str]) -> str:
         for i, (head, row) in enumerate(zip(heads, counts.tolist(), strict=True))
     )
     top = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    turned = " turned" if max(len(named(names, i)) for i in range(len(counts))) > 3 else ""
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix">'
-        f'<table class="confusion"><thead><tr><td></td>{top}</tr></thead>'
+        f'<table class="confusion{turned}"><thead><tr><td></td>{top}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
