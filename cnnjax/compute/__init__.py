@@ -3,8 +3,8 @@
 A measure is a module here that has `UNIT`, `total(trace)` and `per_layer(trace)`; it is found by
 its name, and a new one is one new file. `measure` reads them all off one trace, in well under a
 second. What compiles or runs something is a function of its own: `compare_flops`, `temp_memory`,
-`train_memory`, `effective_field`, `gradient_flow`. JAX is imported when something is traced, not
-before.
+`train_memory`, `effective_field`, `gradient_flow`, `see`. JAX is imported when something is traced,
+not before.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _WHERE = {
     "train_memory": "backward",
     "effective_field": "effective",
     "gradient_flow": "gradients",
+    "see": "seen",
 }
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import page, tables, theme, words
+from cnnjax.report import drawer, page, tables, theme, words
 from cnnjax.report.charts.parts import Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
@@ -24,8 +24,9 @@ def write(r: Report, charts: Sequence[Chart]) -> str:
     """The whole page."""
     e = html.escape
     body = "\n".join(
-        [_header(r), _findings(r), _failures(r), _charts(charts), tables.section(r), _provenance(r)]
-    )
+        [_header(r), _findings(r), _failures(r), _charts(charts), tables.section(r), _provenance(r),
+         drawer.templates(r)]
+    )  # fmt: skip
     return f"""<!doctype html>
 <html lang="en">
 <head>

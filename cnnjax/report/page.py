@@ -3,9 +3,11 @@
 import functools
 from importlib import resources
 
-STYLES = ("page.css",)
+STYLES = ("page.css", "drawer.css")
 # In the order in which they run.
-SCRIPTS = ("page.js", "select.js", "charts.js", "explore.js", "export.js", "tables.js")
+SCRIPTS = (
+    "page.js", "select.js", "charts.js", "explore.js", "export.js", "tables.js", "drawer.js",
+)  # fmt: skip
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The dashboard's tables: a row a point, a row a run, a row a layer; all of them sort."""
+"""The dashboard's tables: a row a point, which opens its drawer, and a row a run; they sort."""
 
 import html
 from collections.abc import Callable, Iterable, Sequence
@@ -9,30 +9,31 @@ from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 from cnnjax.study.tuning import TUNABLE
 
-LAYERS = 400  # Rows shown of one net.
-
 
 def section(r: Report) -> str:
-    """Tables of answers, the section with every point, and behind folds every run and layer."""
+    """Tables of answers, the section with every point, and behind a fold every run."""
     s = r.summary
     head, rows = _measured(s) if s.probed else _trained(r)
     columns = table.columns(s.study)
     raw = [[_raw(row[c]) for c in columns] for row in table.rows(s.study)]
-    nets: dict[tuple[str, ...], Row] = {}
-    for row in s.rows:
-        if row.done and row.done[0].layers:
-            nets.setdefault(row.point.runs, row)
-    layers = "".join(map(_layers, nets.values()))
     answers = "".join(
         f"<section><h2>{html.escape(t.title)}</h2>"
         f'<p class="quiet">{html.escape(t.note)}.</p>{_table(t.head, t.rows)}</section>'
         for t in r.tables
     )
+    nets = _numbers(s), 1 if s.study.series and not s.probed else 0
     return (
-        f'{answers}<section><h2>Every point</h2>{_table(head, rows)}'
+        f'{answers}<section><h2>Every point</h2>{_table(head, rows, *nets)}'
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
-        f"</summary>{_table(columns, raw)}</details>{layers}</section>"
+        f"</summary>{_table(columns, raw)}</details></section>"
     )  # fmt: skip
+
+
+def _numbers(s: Summary) -> list[int]:
+    """The rows' numbers in the summary, which name their drawers, in the table's order."""
+    places = {id(row): i for i, row in enumerate(s.rows)}
+    rows = s.rows if s.probed else [row for series in s.series for row in s.of(series)]
+    return [places[id(row)] for row in rows]
 
 
 def _measured(s: Summary) -> tuple[list[str], list[list[tuple[str, Any]]]]:
@@ -98,40 +99,36 @@ def _raw(v: object) -> tuple[str, Any]:
     return (str(v), v)
 
 
-def _layers(row: Row) -> str:
-    names = ("layer", "kind", "output", "params", "macs", "activations", "receptive_field")
-    rows = [[_layer_cell(layer.get(n)) for n in names] for layer in row.done[0].layers[:LAYERS]]
-    head = [n.replace("_", " ").replace("macs", "MACs") for n in names]
-    title = html.escape(f"{row.name}, layer by layer")
-    return f"<details><summary>{title}</summary>{_table(head, rows)}</details>"
-
-
-def _layer_cell(v: object) -> tuple[str, Any]:
-    if isinstance(v, list):
-        return ("×".join(words.axis_value(x) for x in v[:6] if isinstance(x, int)), "")
-    if isinstance(v, int | float):
-        return (f"{v:,}".replace(",", "\u202f"), v)
-    return (v[:200], v[:200]) if isinstance(v, str) else ("", "")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[tuple[str, Any]]]) -> str:
-    """A sortable table; cells are (shown, to sort by), text to the left."""
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[tuple[str, Any]]],
+    nets: Sequence[int] = (),
+    opens: int = 0,
+) -> str:
+    """A sortable table; cells are (shown, to sort by), text to the left. Where `nets` has a number
+    for each row, the cell in the column `opens` opens that net's drawer."""
     rows = list(rows)
     text = [any(isinstance(row[i][1], str) and row[i][1] for row in rows) for i in range(len(head))]
 
     def tag(i: int) -> str:
         return ' class="text"' if text[i] else ""
 
-    def cell(i: int, shown: str, key: object) -> str:
+    def cell(i: int, net: int | None, shown: str, key: object) -> str:
         key = "" if key is None else str(key)
         sort = f' data-sort="{html.escape(key)}"' if key != shown else ""
-        return f"<td{tag(i)}{sort}>{html.escape(shown)}</td>"
+        text = html.escape(shown)
+        if net is not None and i == opens:
+            text = f'<button type="button" class="net" data-net="{net}">{text}</button>'
+        return f"<td{tag(i)}{sort}>{text}</td>"
 
     heads = "".join(
         f'<th scope="col"{tag(i)}><button type="button">{html.escape(h)}</button></th>'
         for i, h in enumerate(head)
     )
-    lines = "".join(f"<tr>{''.join(cell(i, *c) for i, c in enumerate(row))}</tr>" for row in rows)
+    lines = "".join(
+        f"<tr>{''.join(cell(i, net, *c) for i, c in enumerate(row))}</tr>"
+        for net, row in zip(nets or [None] * len(rows), rows, strict=True)
+    )
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
         f'<table class="sortable"><thead><tr>{heads}</tr></thead>'

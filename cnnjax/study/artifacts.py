@@ -2,7 +2,9 @@
 trust."""
 
 import dataclasses
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cnnjax.study import files
@@ -27,22 +29,44 @@ class Look:
 
 def write_inspection(folder: Folder, key: str, data: Mapping[str, Any]) -> None:
     """Replace the run's `artifacts/inspection.json`."""
-    path = folder.run_dir(key) / "artifacts"
-    with files.telling(path):
-        path.mkdir(parents=True, exist_ok=True)
-    files.write_json(path / INSPECTION, data)
+    files.write_json(place(folder, key, INSPECTION), data)
 
 
 def read_inspection(folder: Folder, key: str) -> dict[str, Look]:
     """Its looks by name, `start` and `end`; what can't be read is as if it were not there."""
-    path = folder.run_dir(key) / "artifacts" / INSPECTION
     try:
-        home = (folder.path / "runs").resolve() / key / "artifacts"
-        data = files.read_json(path) if path.resolve().parent == home else {}
+        data = files.read_json(found(folder, key, INSPECTION))
     except (OSError, files.Unreadable):
         return {}
     times = ("start", "end")
     return {time: _look(data[time]) for time in times if isinstance(data.get(time), dict)}
+
+
+def place(folder: Folder, key: str, name: str) -> Path:
+    """Where to write one of the run's artifacts; its folder is made.
+
+    Raises:
+      UserError: the disk refuses.
+    """
+    path = folder.run_dir(key) / "artifacts"
+    with files.telling(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path / name
+
+
+def found(folder: Folder, key: str, name: str) -> Path:
+    """One of the run's artifacts, to be read.
+
+    Raises:
+      Unreadable: it is no plain file, or a link leads out of the run's folder.
+      OSError: there is none.
+    """
+    path = folder.run_dir(key) / "artifacts" / name
+    home = (folder.path / "runs").resolve() / key / "artifacts"
+    plain = stat.S_ISREG(path.stat().st_mode)
+    if not plain or path.resolve().parent != home:
+        raise files.Unreadable("it leads out of its folder or is no plain file")
+    return path
 
 
 def _look(data: Mapping[str, Any]) -> Look:

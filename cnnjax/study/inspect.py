@@ -12,6 +12,7 @@ import numpy as np
 from cnnjax.compute.effective import EffectiveField, effective_field
 from cnnjax.compute.gradients import gradient_flow
 from cnnjax.data.source import Source
+from cnnjax.study.pictures import shrunk
 from cnnjax.train.loop import make_task
 from cnnjax.train.recipe import Recipe
 
@@ -39,16 +40,10 @@ def inspect(
 def _plain(field: EffectiveField) -> dict[str, Any]:
     """The field with its gradient on a coarser grid, as shares of the largest."""
     top = float(field.gradient.max()) or 1.0
-    cells = coarse(field.gradient / top, CELLS)
+    cells = shrunk(field.gradient / top, CELLS)
     return {
         "size": field.size,
         "box": [list(axis) for axis in field.box],
         "image": list(field.gradient.shape),
         "gradient": np.round(cells, 4).tolist(),
     }
-
-
-def coarse(values: np.ndarray, cells: int) -> np.ndarray:
-    """[H, W] as means over blocks, so that neither side has more than `cells`."""
-    rows, columns = (np.array_split(np.arange(n), min(n, cells)) for n in values.shape)
-    return np.array([[values[np.ix_(r, c)].mean() for c in columns] for r in rows])

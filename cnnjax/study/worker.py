@@ -124,7 +124,7 @@ class Worker:
             "metrics": {},
         }
         if outcome.status == "done":
-            record["metrics"] = self._finish(run, source, outcome, variables)
+            record["metrics"] = self._finish(run, record, source, outcome, variables)
         record["measures"]["train_macs"] = entry.measured(cost(outcome.steps), "MACs")
         record["timings"] = {
             "train_seconds": round(outcome.seconds, 3),
@@ -179,7 +179,12 @@ class Worker:
         return self.folder.run_dir(run.key) / "checkpoint"
 
     def _finish(
-        self, run: Run, source: data.Source, outcome: Outcome, start: Any
+        self,
+        run: Run,
+        record: dict[str, Any],
+        source: data.Source,
+        outcome: Outcome,
+        start: Any,
     ) -> dict[str, float]:
         """Metrics on clean images; the test split is read here, once, and only by replicates."""
         splits = {"train": source.train, "val": source.val}
@@ -207,6 +212,8 @@ class Worker:
                 self.folder.run_dir(run.key),
                 model_of(run.net, run.recipe, source, outcome.variables),
             )
+        if run.test and run.seed == 0:
+            self._picture(run, record, source, outcome, found)
         return metrics
 
     def _shifted(
@@ -225,6 +232,21 @@ class Worker:
         start = start or initial(make_task(run.net, run.recipe, source), run.seed)
         looks = {"start": start, "end": outcome.variables}
         write_inspection(self.folder, run.key, inspect(run.net, run.recipe, source, looks))
+
+    def _picture(
+        self, run: Run, record: dict[str, Any], source: data.Source, outcome: Outcome, found: Any
+    ) -> None:
+        """Store the net's pictures; a net that has none loses nothing else."""
+        from cnnjax.study.pictures import hardest, pictures
+        from cnnjax.study.stored import write_pictures
+
+        try:
+            made = pictures(run.net, run.recipe, source, outcome.variables)
+            made |= hardest(source.test, found.logits, found.labels)
+        except Exception as e:
+            record.setdefault("notes", []).append(f"no pictures of the net: {files.short(e)}")
+        else:
+            write_pictures(self.folder, run.key, made)
 
     def _failed(self, run: Job, e: Exception) -> dict[str, Any]:
         """Status and one line of reason; the traceback goes into the run's folder."""
