@@ -114,6 +114,11 @@ def _layer_cell(v: object) -> tuple[str, Any]:
     return (v[:200], v[:200]) if isinstance(v, str) else ("", "")
 
 
+def sortable(head: Sequence[str], rows: Iterable[Sequence[tuple[str, Any]]]) -> str:
+    """A table whose columns the reader sorts; cells are (shown, to sort by)."""
+    return _table(head, rows)
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[tuple[str, Any]]]) -> str:
     """A sortable table; cells are (shown, to sort by), text to the left."""
     rows = list(rows)
