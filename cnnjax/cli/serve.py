@@ -45,9 +45,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "open it as http://127.0.0.1")
             return
         path, _, _ = self.path.partition("?")
-        parts = [urllib.parse.unquote(p, errors="surrogateescape") for p in path.split("/")[1:]]
+        words = path.removeprefix("/").split("/") if path.startswith("/") else []
         try:
-            self._answer(parts)
+            self._answer([urllib.parse.unquote(w, errors="surrogateescape") for w in words])
         except (KeyError, OSError, files.Unreadable):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 

@@ -19,7 +19,9 @@ WIDTH, HEIGHT = 120, 32  # Of a curve, in units of its drawing.
 
 def panel(seen: Glance) -> str:
     """The section `#now`, which a page replaces by itself; empty once all runs have ended."""
-    inside = _progress(seen) + _runs(seen) if _going(seen) else ""
+    if not seen.under and seen.ended >= seen.planned:
+        return '<section id="now"></section>'
+    inside = _progress(seen) + _runs(seen)
     return f'<section id="now" aria-label="Running now">{inside}</section>'
 
 
@@ -110,10 +112,6 @@ def sparklines(under: Sequence[Under]) -> str:
     """The curves of runs under way, side by side on one scale."""
     scale = span(under)
     return "".join(sparkline(u.curve, scale, u.record.field("epochs") or 0) for u in under)
-
-
-def _going(seen: Glance) -> bool:
-    return bool(seen.under) or seen.ended < seen.planned
 
 
 def _progress(seen: Glance) -> str:
