@@ -44,7 +44,7 @@ FORMAT = 1
 LARGEST_ARRAYS = 2**31  # Bytes of predictions.
 _KEY = re.compile(r"[0-9a-f]{16}")
 _OURS = {"study.json", "measured.json", "runs", "table.csv", "dashboard.html", "report.md", "plots",
-         "lock", "slurm"}  # fmt: skip
+         "lock", "slurm", "tensorboard"}  # fmt: skip
 
 
 class Folder:

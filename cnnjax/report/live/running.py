@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.report import tuning, words
+from cnnjax.report import condition, words
 from cnnjax.report.live.watch import Glance, Under
-from cnnjax.report.points import SETTING
 from cnnjax.study.progress import duration, together
-from cnnjax.study.records import Record, Study
 
 SILENT = 300.0  # Seconds without a sign of life that are worth a word.
 SHOWN = 24  # Runs under way that are shown one by one.
@@ -68,18 +66,6 @@ def run_left(u: Under) -> float | None:
         return None
     ahead = (total - last["step"]) * last["seconds"] / last["step"]
     return max(0.0, ahead - max(0.0, time.time() - u.heard))
-
-
-def heading(study: Study, run: Record) -> str:
-    """`fixed width 5×5, seed 2`: where a run stands, and which of its point it is."""
-    axes = run.axes
-    place = words.axis_value(axes.get(SETTING)) or words.place(
-        study.x_axis, axes.get(study.x_axis or "")
-    )
-    series = words.axis_value(axes.get(study.series)) if study.series else ""
-    which = {"probe": "measured", "tune": tuning.told(run, [tuning.RATE])}
-    name = " ".join(filter(None, [series, place or run.net]))
-    return ", ".join(filter(None, [name, which.get(run.role, f"seed {run.seed}")]))
 
 
 def sparkline(curve: Sequence[Mapping[str, Any]], span: tuple[float, float], epochs: float) -> str:
@@ -143,7 +129,7 @@ def _go_on(seen: Glance) -> str:
 
 def _run(seen: Glance, u: Under, scale: tuple[float, float]) -> str:
     e, epochs = html.escape, u.record.field("epochs") or 0
-    name = heading(seen.study, u.record) if seen.study else u.record.key
+    name = condition.heading(seen.study, u.record) if seen.study else u.record.key
     return (
         f"<li><b>{e(name)}</b>{sparkline(u.curve, scale, epochs)}"
         f"<span>{e(' · '.join(_told(u, epochs)))}</span></li>"
