@@ -48,7 +48,7 @@ def _item(name: str, seen: Glance) -> str:
         return f'<li><h2>{head}</h2><p class="banner">{e(seen.problem)}</p></li>'
     parts = [f"<li><h2>{head}</h2><p>{e(seen.study.question)}</p>"]
     if found := lead(seen):
-        parts.append(f'<p class="found-first">{e(found)}</p>')
+        parts.append(f'<p class="found-first" title="{e(found)}">{e(found)}</p>')
     if seen.under:
         curves = running.sparklines(seen.under[:SHOWN])
         parts.append(f'<div class="sparks" title="validation accuracy">{curves}</div>')
