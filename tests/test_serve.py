@@ -218,6 +218,9 @@ def test_a_silent_run_is_told_as_such(results):
         os.utime(folder / "runs" / key / name, (1.6e9, 1.6e9))
     seen = watch.Watch(folder).look()
     assert "no sign of life since 2020-09-13 12:26 UTC" in running.panel(seen)
+    assert running.progress(seen) == "41 of 42 runs ended · no sign of life"
+    with served(results) as client:
+        assert "1 running" not in client.get("/")
     data = Folder(folder).read_study()
     Folder(folder).write_study(data | {"plans": []})  # Nobody asks for it any more.
     assert not watch.Watch(folder).look().under

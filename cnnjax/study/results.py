@@ -8,7 +8,7 @@ nothing.
       runs/<key>/record.json          one run: what it was, what it measured, how it ended
       runs/<key>/curve.jsonl          a row an epoch
       runs/<key>/predictions.npz      per test example: index, label, logits, extras
-      runs/<key>/artifacts/, checkpoint/, job.json
+      runs/<key>/artifacts/, checkpoint/, job.json; tensorboard/, dashboard.html and other reports
 
 Whole files are replaced in one step; the curve grows by whole lines.
 """

@@ -43,7 +43,7 @@ def _study(name: str, r: Report | str) -> str:
     told = "".join(f'<p class="lead"><b>{e(f.head)}</b>{e(f.text)}</p>' for f in leads)
     banners = "".join(f'<p class="banner" role="note">{e(b)}</p>' for b in r.banners)
     going = f'<p class="quiet">{e(r.progress)}</p>' if r.progress else ""
-    return f"{head}<p>{e(r.study.question)}</p>{banners}{told}{going}</article>"
+    return f"{head}<p>{e(r.study.question)}</p>{banners}{going}{told}</article>"
 
 
 def _banners(reports: Mapping[str, Report]) -> list[str]:

@@ -18,7 +18,7 @@ SHOWN = 6  # Curves of runs under way.
 
 def content(seen: Mapping[str, Glance]) -> str:
     """All studies: those that go on first, then by when they last changed."""
-    order = sorted(seen, key=lambda n: (not seen[n].under, -seen[n].changed, n))
+    order = sorted(seen, key=lambda n: (not running.alive(seen[n].under), -seen[n].changed, n))
     items = "".join(_item(name, seen[name]) for name in order)
     head = f"<h1>{TITLE}</h1>"
     if not items:
@@ -63,7 +63,8 @@ def _item(name: str, seen: Glance) -> str:
 
 def _counts(seen: Glance) -> list[str]:
     told = [running.progress(seen) if seen.planned else "no plan yet"]
-    told += [f"{len(seen.under)} running"] if seen.under else []
+    alive = running.alive(seen.under)
+    told += [f"{len(alive)} running"] if alive else []
     told += [f"{seen.counts['done']} finished"] if seen.counts.get("done") else []
     told += [f"{seen.failed} failed"] if seen.failed else []
     told += [f"{words.count(seen.unread, 'record')} left out"] if seen.unread else []

@@ -29,9 +29,16 @@ def progress(seen: Glance) -> str:
     if seen.ended < seen.planned:
         if not seen.under:
             told.append("nothing is running")
+        elif not alive(seen.under):
+            told.append("no sign of life")
         elif (seconds := left(seen)) is not None:
             told.append(f"about {duration(seconds)} left")
     return " · ".join(told)
+
+
+def alive(under: Sequence[Under]) -> list[Under]:
+    """Those that wrote something lately; the others' processes may have been killed."""
+    return [u for u in under if time.time() - u.heard <= SILENT]
 
 
 def left(seen: Glance) -> float | None:
@@ -56,7 +63,7 @@ def left(seen: Glance) -> float | None:
                 ahead[key] = expected if spent is None else spent
     unnamed = seen.planned - seen.ended - len(ahead)
     seconds = [*ahead.values(), *[mean] * max(0, unnamed)]
-    return together(seconds, len(now)) if seconds else 0.0
+    return together(seconds, len(alive(seen.under))) if seconds else 0.0
 
 
 def run_left(u: Under) -> float | None:
@@ -149,8 +156,7 @@ def _told(u: Under, epochs: float) -> list[str]:
             told.append("evaluating" if ended else f"about {duration(seconds)} left")
     else:
         told.append("measuring" if u.record.role == "probe" else "in its first epoch")
-    silent = time.time() - u.heard
-    if silent > SILENT:
+    if not alive([u]):
         since = datetime.datetime.fromtimestamp(u.heard, datetime.UTC)
         told.append(f"no sign of life since {since:%Y-%m-%d %H:%M} UTC")
     return told
