@@ -27,9 +27,10 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`|*_\x1
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Every look is a new one, and reports may be made one after the other."""
+    """Every look is a new one, reports may be made one after the other, and what rests, rests."""
     monkeypatch.setattr(watch, "FRESH", 0.0)
     monkeypatch.setattr(shelf, "REST", 0.0)
+    monkeypatch.setattr(running, "PAUSE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,7 @@ def test_a_studys_page_is_made_from_its_records(client, results):
     (results / "filter_size" / "dashboard.html").write_text("an old page")
     page = client.get("/filter_size/")
     assert "Best on validation" in page and 'id="compute-0"' in page
+    assert '<a href="table.csv">table.csv</a>' in page
     assert "← all studies" in page and "reload for more" not in page
     for name in ("vega.js", "page.js", "live.js"):
         assert f'<script src="/-/{name}" defer></script>' in page
@@ -209,6 +211,12 @@ def test_a_study_that_rests_says_how_it_goes_on(client):
     now = client.state("/depth/")["now"]
     assert "36 of 48 runs ended · nothing is running" in now
     assert "It goes on with <code>python launch.py --experiment=depth</code>" in now
+
+
+def test_between_two_runs_a_study_does_not_rest(client, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 1e6)
+    now = client.state("/depth/")["now"]
+    assert "36 of 48 runs ended<" in now and "It goes on with" not in now
 
 
 def test_a_silent_run_is_told_as_such(results):

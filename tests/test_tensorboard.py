@@ -1,5 +1,6 @@
 """TensorBoard's event files: the format by hand, what stands in them, and that they only grow."""
 
+import errno
 import shutil
 import struct
 
@@ -8,7 +9,7 @@ import pytest
 from cnnjax import report
 from cnnjax.errors import UserError
 from cnnjax.report import events, tensorboard
-from cnnjax.study import locks
+from cnnjax.study import files, locks
 from cnnjax.study.records import Record
 from cnnjax.study.results import Folder
 from tests.synthetic_results import write
@@ -260,6 +261,17 @@ def test_a_disk_that_refuses_is_told(study):
     shutil.rmtree(study.path / "tensorboard")
     (study.path / "tensorboard").write_text("no folder")
     with pytest.raises(UserError, match="can't write .*/tensorboard .File exists"):
+        renew(study)
+
+
+def test_a_full_disk_is_told(study, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    key, record, _ = a_run(study)
+    study.write_record(key, record | {"started": None})
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(files.Refused, match="the disk is full"):
         renew(study)
 
 

@@ -98,8 +98,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             back = "all studies" if shelf.root else "comparison"
             back = "" if study is None or shelf.alone else back
             drawn = study is not None or not shelf.root
-            text = shell.page_of(part.title, part.content, part.state, back, drawn)
+            text = shell.page_of(
+                part.title, part.content, part.state, back, self._files(study), drawn
+            )
         self._send(text.encode("utf-8", "replace"), HTML, shell.POLICY, {"X-State": part.state})
+
+    def _files(self, study: str | None) -> list[str]:
+        """The report's files that stand beside a study's page."""
+        if study is None:
+            return []
+        folder = self.server.shelf.names()[study]
+        return [name for name in FILES if (folder / name).is_file()]
 
     def _send(
         self,

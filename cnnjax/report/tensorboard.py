@@ -4,7 +4,6 @@ A folder a run, named as the run is and ending in its key. A file is only ever a
 run is begun anew, so that a TensorBoard that is open follows it.
 """
 
-import contextlib
 import datetime
 import os
 import re
@@ -108,12 +107,13 @@ def _write(study: Study, key: str, home: Path, place: Path | None) -> None:
     if not stamps or (place and _written(place) == max(stamps)):
         return
     folder = Folder(study.path)
-    data = folder.read_record(key)
-    with contextlib.suppress(ValueError):
-        record = read_run(data or {})
-        path = _moved(place, home / _name(study, record)) / f"events.out.tfevents.{_began(record)}"
-        _grow(path, content(record, folder.read_curve(key)))
-        os.utime(path, ns=(max(stamps), max(stamps)))
+    try:
+        record = read_run(folder.read_record(key) or {})
+    except files.Unreadable:
+        return  # It was readable a moment ago.
+    path = _moved(place, home / _name(study, record)) / f"events.out.tfevents.{_began(record)}"
+    _grow(path, content(record, folder.read_curve(key)))
+    os.utime(path, ns=(max(stamps), max(stamps)))
 
 
 def _written(place: Path) -> int | None:

@@ -11,6 +11,7 @@ from cnnjax.report.live.watch import Glance, Under
 from cnnjax.study.progress import duration, together
 
 SILENT = 300.0  # Seconds without a sign of life that are worth a word.
+PAUSE = 60.0  # Seconds without a run that are no standstill: between two the report is written.
 SHOWN = 24  # Runs under way that are shown one by one.
 WIDTH, HEIGHT = 120, 32  # Of a curve, in units of its drawing.
 
@@ -28,7 +29,7 @@ def progress(seen: Glance) -> str:
     told = [f"{seen.ended} of {words.count(seen.planned, 'run')} ended"]
     if seen.ended < seen.planned:
         if not seen.under:
-            told.append("nothing is running")
+            told += ["nothing is running"] if _rests(seen) else []
         elif not alive(seen.under):
             told.append("no sign of life")
         elif (seconds := left(seen)) is not None:
@@ -107,6 +108,10 @@ def sparklines(under: Sequence[Under]) -> str:
     return "".join(sparkline(u.curve, scale, u.record.field("epochs") or 0) for u in under)
 
 
+def _rests(seen: Glance) -> bool:
+    return not seen.under and time.time() - seen.changed >= PAUSE
+
+
 def _progress(seen: Glance) -> str:
     told = html.escape(progress(seen))
     return (
@@ -129,7 +134,7 @@ def _runs(seen: Glance) -> str:
 def _go_on(seen: Glance) -> str:
     """How to go on with a study of which nothing is running."""
     command = seen.study.plan.command if seen.study else ""
-    if not command:
+    if not command or not _rests(seen):
         return ""
     return f'<p class="quiet">It goes on with <code>{html.escape(command)}</code></p>'
 

@@ -145,7 +145,8 @@ class Shelf:
             began = time.monotonic()
             part = _part(name, self.look(name), kept)
             again = kept.again + REST * (time.monotonic() - began)
-            self._told[name] = dataclasses.replace(kept, part=part, again=again)
+            r = kept.report if self._given else None  # A large study's takes much memory.
+            self._told[name] = dataclasses.replace(kept, report=r, part=part, again=again)
             return self._told[name]
 
 

@@ -1,7 +1,7 @@
 """What every served page has about its content: styles, scripts, and a line on the connection."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cnnjax.report import dashboard, page, theme
 
@@ -20,13 +20,22 @@ POLICY = (
 )
 
 
-def page_of(title: str, content: str, state: str, back: str = "", drawn: bool = True) -> str:
+def page_of(
+    title: str,
+    content: str,
+    state: str,
+    back: str = "",
+    files: Sequence[str] = (),
+    drawn: bool = True,
+) -> str:
     """A whole page around `content`, which is `<main>` and the charts' data as of `state`; `back`
-    is the name of the page that it is reached from, and without `drawn` it draws no charts."""
+    is the name of the page that it is reached from, `files` are the study's own beside it, and
+    without `drawn` it draws no charts."""
     e = html.escape
     names = [name for name in SCRIPTS if drawn or name != "vega.js"]
     scripts = "\n".join(f'<script src="{PLACE}{name}" defer></script>' for name in names)
-    home = f'<a href="/">← {e(back)}</a>' if back else ""
+    links = [f'<a href="/">← {e(back)}</a>'] if back else []
+    links += [f'<a href="{e(name)}">{e(name)}</a>' for name in files]
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -37,7 +46,7 @@ def page_of(title: str, content: str, state: str, back: str = "", drawn: bool = 
 <style>{theme.css()}{page.style()}{page.read("live.css")}</style>
 </head>
 <body data-state="{e(state)}">
-<nav class="live">{home}<span id="connection" role="status"></span></nav>
+<nav class="live">{"".join(links)}<span id="connection" role="status"></span></nav>
 {content}
 {scripts}
 </body>
