@@ -3,15 +3,11 @@
 import shutil
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from cnnjax.cli.main import main
-from cnnjax.cli.serve import server
 from cnnjax.study import options
 from tests.tiny import FLAGS, write_dataset
 
@@ -78,6 +74,8 @@ def test_help_puts_the_experiments_own_flags_first(capsys):
         ("--experiment=filter_size --kernel_sizes=3,99", "stage1/block1/conv: a 99×99 kernel"),
         ("--experiment=width --devices=1 --batch_size=99999", "batch_size: 99999 is more than the"),
         ("--dashboard=/no/folder", "there are no results in /no/folder"),
+        ("--dashboard=.,/no/folder", "there are no results in /no/folder"),
+        ("--dashboard=experiments,tests", "experiments holds no study: give folders such as"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(argv, message, capsys, tmp_path):
@@ -130,26 +128,3 @@ def test_an_experiment_cannot_set_one_rate_for_all():
 
     with pytest.raises(UserError, match="an experiment sets learning_rates, the grid"):
         options.define(flags.FlagValues(), {"learning_rate": 0.1}, Recipe)
-
-
-def test_the_dashboard_is_served_on_loopback_and_nothing_outside_it(tmp_path):
-    study = tmp_path / "results" / "width"
-    study.mkdir(parents=True)
-    (study / "dashboard.html").write_text("the page")
-    (study / "study.json").write_text('{"question": "Is <wide> good?"}')
-    (tmp_path / "secret").write_text("secret")
-    (study / "link").symlink_to(tmp_path / "secret")
-    with server(tmp_path / "results", 0) as running:
-        host, port = running.server_address
-        assert host == "127.0.0.1"
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-
-        def get(path):
-            return urllib.request.urlopen(f"http://{host}:{port}{path}").read().decode()
-
-        assert "Is &lt;wide&gt; good?" in get("/")
-        assert get("/width/dashboard.html") == "the page"
-        for path in ("/../secret", "/width/link", "/%2e%2e/secret"):
-            with pytest.raises(urllib.error.HTTPError):
-                get(path)
-        running.shutdown()

@@ -26,9 +26,9 @@ def main(argv: Sequence[str], folder: Path) -> int:
 
 def _main(argv: list[str], folder: Path) -> int:
     # `--experiment`, `--summary` and `--dashboard` without a value ask for what there is.
-    argv = [f"{word}=" if word.lstrip("-") in ("experiment", "summary") and word.startswith("-")
-            and not _value_follows(argv, i) else word for i, word in enumerate(argv)]  # fmt: skip
-    argv = ["--dashboard=" if word == "--dashboard" else word for word in argv]
+    argv = [f"{word}=" if word.lstrip("-") in ("experiment", "summary", "dashboard")
+            and word.startswith("-") and not _value_follows(argv, i) else word
+            for i, word in enumerate(argv)]  # fmt: skip
     front = _front()
     try:
         rest = front(["launch.py", *argv], known_only=True)[1:]
@@ -37,7 +37,7 @@ def _main(argv: list[str], folder: Path) -> int:
     if front.dashboard is not None:
         from cnnjax.cli.serve import serve
 
-        return serve(Path(front.dashboard or front.results), front.port)
+        return serve(_folders(front.dashboard or front.results), front.port, front.open)
     if front.summary is not None and not front.experiment:
         from cnnjax.cli.summary import run_summary
 
@@ -66,6 +66,11 @@ def _value_follows(argv: list[str], i: int) -> bool:
     return i + 1 < len(argv) and not argv[i + 1].startswith("-")
 
 
+def _folders(given: str) -> list[Path]:
+    """Folders with commas between; one whose own name has a comma is one folder."""
+    return [Path(p) for p in ([given] if Path(given).is_dir() else given.split(",")) if p]
+
+
 def _front() -> flags.FlagValues:
     """The flags of launch.py itself, known before any experiment is read."""
     front = flags.FlagValues()
@@ -80,7 +85,8 @@ def _front() -> flags.FlagValues:
     yes("quick", False, "a look in under a minute, no evidence", flag_values=front)
     yes("open", False, "show the dashboard in the browser", flag_values=front)
     text("results", "results", "folder of the results", flag_values=front)
-    text("dashboard", None, "serve the results on this machine only", flag_values=front)
+    text("dashboard", None, "serve the results on this machine only; --dashboard=DIR,DIR compares "
+         "studies", flag_values=front)  # fmt: skip
     flags.DEFINE_integer("port", 8642, "where --dashboard serves", 0, 65535, flag_values=front)
     yes("help", False, "this page; with --experiment, the flags of that study", flag_values=front)
     return front

@@ -1,11 +1,12 @@
-"""Records to answers: table.csv, report.md, dashboard.html, pictures, and words in the terminal.
+"""Records to answers: table.csv, report.md, dashboard.html, pictures, event files for
+TensorBoard, and words in the terminal.
 
 Reads the results folder and nothing else; trains nothing, imports no JAX.
 """
 
 from pathlib import Path
 
-from cnnjax.report import dashboard, markdown, table, terminal
+from cnnjax.report import dashboard, markdown, table, tensorboard, terminal
 from cnnjax.report.breakdown import breakdowns
 from cnnjax.report.charts import every
 from cnnjax.report.findings import report
@@ -15,7 +16,8 @@ from cnnjax.study.results import Folder
 
 
 def write(folder: str | Path, plots: bool = False, advice: str | None = None) -> None:
-    """Write table.csv, report.md and dashboard.html anew, and `plots/*.png` if asked for.
+    """Write table.csv, report.md and dashboard.html anew, `tensorboard/` as far as runs
+    changed, and `plots/*.png` if asked for.
 
     `advice` is the next command worth running, in place of the one derived from the results.
 
@@ -30,6 +32,7 @@ def write(folder: str | Path, plots: bool = False, advice: str | None = None) ->
     files.write_text(folder / "table.csv", table.write(study))
     files.write_text(folder / "report.md", markdown.write(told, pictures))
     files.write_text(folder / "dashboard.html", dashboard.write(told, drawn))
+    tensorboard.write(study)
 
 
 def answer(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cnnjax.report import tuning, words
-from cnnjax.report.points import BAD, Summary
+from cnnjax.report.points import BAD, SETTING, Summary
 from cnnjax.study.records import Record, Study
 
 
@@ -79,6 +79,18 @@ def _reason(run: Record) -> str:
     """Why it failed at last, and why each attempt before that did."""
     before = "; ".join(dict.fromkeys(run.attempts))
     return (run.error or "no reason given") + (f"; attempts before: {before}" if before else "")
+
+
+def heading(study: Study, run: Record) -> str:
+    """`fixed width 5×5, seed 2`: where a run stands, and which of its point it is."""
+    axes = run.axes
+    place = words.axis_value(axes.get(SETTING)) or words.place(
+        study.x_axis, axes.get(study.x_axis or "")
+    )
+    series = words.axis_value(axes.get(study.series)) if study.series else ""
+    which = {"probe": "measured", "tune": tuning.told(run, [tuning.RATE])}
+    name = " ".join(filter(None, [series, place or run.net]))
+    return ", ".join(filter(None, [name, which.get(run.role, f"seed {run.seed}")]))
 
 
 def progress(study: Study) -> tuple[int, int]:

@@ -4,9 +4,10 @@ import functools
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from cnnjax.report import drawer, page, tables, theme, words
+from cnnjax.report import drawer, explorer, page, tables, theme, words
 from cnnjax.report.charts.parts import Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
@@ -23,10 +24,6 @@ POLICY = (
 def write(r: Report, charts: Sequence[Chart]) -> str:
     """The whole page."""
     e = html.escape
-    body = "\n".join(
-        [_header(r), _findings(r), _failures(r), _charts(charts), tables.section(r), _provenance(r),
-         drawer.templates(r)]
-    )  # fmt: skip
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -38,18 +35,25 @@ def write(r: Report, charts: Sequence[Chart]) -> str:
 <style>{theme.css()}{page.style()}</style>
 </head>
 <body>
-<main>
-{body}
-</main>
-<script type="application/json" id="chart-data">{_data(charts)}</script>
-<script>{_bundle()}</script>
+{content(r, charts)}
+<script>{bundle()}</script>
 <script>{page.script()}</script>
 </body>
 </html>
 """
 
 
-def _header(r: Report) -> str:
+def content(r: Report, charts: Sequence[Chart], now: str | None = None) -> str:
+    """`<main>` and the charts' data; a server gives what goes on `now`, in place of a progress, and
+    the nets' pictures when they are asked for."""
+    found = explorer.data(r.summary)
+    body = [_header(r, now), _findings(r), _failures(r), figures(charts), explorer.section(found)]
+    body += [tables.section(r), _provenance(r), drawer.templates(r, pictures=now is None)]
+    inside = "\n".join(body)
+    return f"<main>\n{inside}\n</main>\n{data(charts, found)}"
+
+
+def _header(r: Report, now: str | None) -> str:
     e = html.escape
     runs = [run for row in r.summary.rows for run in row.done]
     told = [*dict.fromkeys(run.dataset for run in runs), r.study.plan.time[:10]]
@@ -60,7 +64,9 @@ def _header(r: Report) -> str:
         f'<p class="meta">{e(" · ".join(filter(None, told)))}</p></header>',
     ]
     parts += [f'<p class="banner" role="note">{e(b)}</p>' for b in r.banners]
-    if r.progress:
+    if now is not None:
+        parts.append(now)
+    elif r.progress:
         parts.append(
             f'<div class="progress"><span>{e(r.progress)}</span>'
             f'<progress max="{r.planned}" value="{r.finished}" aria-label="{e(r.progress)}">'
@@ -121,7 +127,8 @@ def _failures(r: Report) -> str:
     return "\n".join(parts)
 
 
-def _charts(charts: Sequence[Chart]) -> str:
+def figures(charts: Sequence[Chart]) -> str:
+    """The charts' places, with their words."""
     return f'<section class="charts" aria-label="Charts">{"".join(map(_figure, charts))}</section>'
 
 
@@ -134,7 +141,7 @@ def _figure(c: Chart) -> str:
     )
     keys = "".join(f"<li>{_swatch(k)}{e(k.label)}</li>" for k in c.legend)
     return (
-        f"<figure{' class=wide' if c.wide else ''}><h3>{e(c.title)}</h3>"
+        f'<figure data-name="{e(c.name)}"{" class=wide" if c.wide else ""}><h3>{e(c.title)}</h3>'
         f"<figcaption>{e(c.caption)}</figcaption>"
         + (f'<ul class="legend">{keys}</ul>' if keys else "")
         + f'<div class="views{" stacked" if c.columns == 1 else ""}" '
@@ -175,16 +182,21 @@ def _bold(text: str) -> str:
     return re.sub(r"([+−]?\d+(?:\.\d+)?(?:%| points))", r"<strong>\1</strong>", html.escape(text))
 
 
-def _data(charts: Sequence[Chart]) -> str:
-    """The charts' data as JSON that can't end its script element."""
-    specs = {f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)}
-    data = files.plain({"config": theme.config(), "charts": specs})
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def data(charts: Sequence[Chart], explored: Mapping[str, Any] = explorer.NOTHING) -> str:
+    """The element with the charts' data: JSON that can't end it."""
+    plain = files.plain({
+        "config": theme.config(),
+        "palette": theme.palette(dark=False),  # Of what is saved.
+        "charts": {f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)},
+        "explorer": explored,
+    })  # fmt: skip
+    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
+    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f'<script type="application/json" id="chart-data">{text}</script>'
 
 
 @functools.cache  # 0.9 MB that take a second to put together, the same every time.
-def _bundle() -> str:
+def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 

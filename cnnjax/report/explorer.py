@@ -14,6 +14,33 @@ TITLES = {
 }  # fmt: skip
 LEAST = ("params", "macs", "activations", "receptive_field", "train_macs")
 MOST = 60  # Columns: records of others may hold any number of them.
+NOTHING: Mapping[str, Any] = {"columns": [], "points": []}
+_CHOICES = {"y": "vertical", "x": "horizontal", "colour": "colour", "facet": "panels"}
+_LOGS = {"logx": "log x", "logy": "log y"}
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """The explorer's form and place, and the line that says what is picked, which the page's
+    script fills; nothing for less than two points."""
+    if len(found["points"]) < 2 or not found["columns"]:
+        return ""
+    selects = "".join(
+        f'<label>{told} <select name="{name}"></select></label>' for name, told in _CHOICES.items()
+    )
+    boxes = "".join(
+        f'<label><input type="checkbox" name="{name}"> {told}</label>'
+        for name, told in _LOGS.items()
+    )
+    return (
+        '<section class="explore"><figure data-name="explorer"><h3>Anything against anything</h3>'
+        "<figcaption>Every figure that the records hold. Means with 95% intervals where there are "
+        "such; small dots are single seeds. Drag over points, or click them, here and in the charts "
+        "above, to pick them everywhere; the address keeps what you choose.</figcaption>"
+        f'<form id="explorer">{selects}{boxes}<output></output></form>'
+        '<ul class="legend"></ul><div class="views"></div></figure></section>'
+        '<div id="picked" role="status" hidden><output></output>'
+        '<button type="button" id="clear">Clear</button></div>'
+    )
 
 
 def data(s: Summary) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """report.md: the findings in words and figures, for reading beside code."""
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -86,6 +87,15 @@ def escape(text: str) -> str:
     text = " ".join(str(text).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text)
+
+
+def lead(report: str) -> str:
+    """The first finding of a written report as plain text; none where it has none."""
+    lines = report.partition("\n## Findings\n")[2].lstrip().splitlines()
+    if not lines or not lines[0].startswith("- "):
+        return ""
+    text = re.sub(r"\\(.)|\*\*", r"\1", lines[0][2:])
+    return html.unescape(text)
 
 
 def _code(text: str) -> str:

@@ -13,14 +13,15 @@ SCRIPTS = (
 @functools.cache
 def style() -> str:
     """All style sheets as one."""
-    return "".join(map(_read, STYLES))
+    return "".join(map(read, STYLES))
 
 
 @functools.cache
 def script() -> str:
     """All scripts as one, which can't end its script element."""
-    return "".join(map(_read, SCRIPTS)).replace("</script", "<\\/script")
+    return "".join(map(read, SCRIPTS)).replace("</script", "<\\/script")
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """One of the assets."""
     return (resources.files("cnnjax.report") / "assets" / name).read_text(encoding="utf-8")

@@ -9,6 +9,8 @@ from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
 from cnnjax.study.tuning import TUNABLE
 
+KEY = table.BEFORE.index("key")
+
 
 def section(r: Report) -> str:
     """Tables of answers, the section with every point, and behind a fold every run."""
@@ -18,22 +20,27 @@ def section(r: Report) -> str:
     raw = [[_raw(row[c]) for c in columns] for row in table.rows(s.study)]
     answers = "".join(
         f"<section><h2>{html.escape(t.title)}</h2>"
-        f'<p class="quiet">{html.escape(t.note)}.</p>{_table(t.head, t.rows)}</section>'
+        f'<p class="quiet">{html.escape(t.note)}.</p>{sortable(t.head, t.rows)}</section>'
         for t in r.tables
     )
-    nets = _numbers(s), 1 if s.study.series and not s.probed else 0
+    named = 1 if s.study.series and not s.probed else 0
+    order = s.rows if s.probed else [row for series in s.series for row in s.of(series)]
+    points = sortable(head, rows, [str(row.id) for row in order], named, "points")
+    runs = sortable(columns, raw, _points(s, [str(row[KEY][1]) for row in raw]), None, "runs")
     return (
-        f'{answers}<section><h2>Every point</h2>{_table(head, rows, *nets)}'
+        f'{answers}<section><h2>Every point</h2>{points}'
         f"<details><summary>All {words.count(len(raw), 'run')}, one a row (as in table.csv)"
-        f"</summary>{_table(columns, raw)}</details></section>"
+        f"</summary>{runs}</details></section>"
     )  # fmt: skip
 
 
-def _numbers(s: Summary) -> list[int]:
-    """The rows' numbers in the summary, which name their drawers, in the table's order."""
-    places = {id(row): i for i, row in enumerate(s.rows)}
-    rows = s.rows if s.probed else [row for series in s.series for row in s.of(series)]
-    return [places[id(row)] for row in rows]
+def _points(s: Summary, keys: Sequence[str]) -> list[str]:
+    """Each run's points; tuning runs are of theirs too."""
+    found: dict[str, list[str]] = {}
+    for row in s.rows:
+        for k in (*row.point.runs, *row.point.tune):
+            found.setdefault(k, []).append(str(row.id))
+    return [" ".join(found.get(k, [])) for k in keys]
 
 
 def _measured(s: Summary) -> tuple[list[str], list[list[tuple[str, Any]]]]:
@@ -99,26 +106,30 @@ def _raw(v: object) -> tuple[str, Any]:
     return (str(v), v)
 
 
-def _table(
+def sortable(
     head: Sequence[str],
     rows: Iterable[Sequence[tuple[str, Any]]],
-    nets: Sequence[int] = (),
-    opens: int = 0,
+    points: Sequence[str] = (),
+    opens: int | None = None,
+    filtered: str = "",
 ) -> str:
-    """A sortable table; cells are (shown, to sort by), text to the left. Where `nets` has a number
-    for each row, the cell in the column `opens` opens that net's drawer."""
+    """A table whose columns the reader sorts; cells are (shown, to sort by), text to the left.
+
+    `points` are the ids of the points that each row is of, by which it is picked; the cell in the
+    column `opens` opens that net's drawer; what is `filtered` by typing has that name.
+    """
     rows = list(rows)
     text = [any(isinstance(row[i][1], str) and row[i][1] for row in rows) for i in range(len(head))]
 
     def tag(i: int) -> str:
         return ' class="text"' if text[i] else ""
 
-    def cell(i: int, net: int | None, shown: str, key: object) -> str:
+    def cell(i: int, point: str, shown: str, key: object) -> str:
         key = "" if key is None else str(key)
         sort = f' data-sort="{html.escape(key)}"' if key != shown else ""
         text = html.escape(shown)
-        if net is not None and i == opens:
-            text = f'<button type="button" class="net" data-net="{net}">{text}</button>'
+        if i == opens:
+            text = f'<button type="button" class="net" data-net="{point}">{text}</button>'
         return f"<td{tag(i)}{sort}>{text}</td>"
 
     heads = "".join(
@@ -126,11 +137,18 @@ def _table(
         for i, h in enumerate(head)
     )
     lines = "".join(
-        f"<tr>{''.join(cell(i, net, *c) for i, c in enumerate(row))}</tr>"
-        for net, row in zip(nets or [None] * len(rows), rows, strict=True)
+        f"<tr{f' data-point="{point}"' if point else ''}>"
+        f"{''.join(cell(i, point, *c) for i, c in enumerate(row))}</tr>"
+        for point, row in zip(points or [""] * len(rows), rows, strict=True)
     )
-    return (
+    box = (
+        f'<label class="filter"><span>Filter {filtered}</span><input type="search" '
+        'placeholder="words, or test>0.7 macs<2e6" autocomplete="off" spellcheck="false">'
+        '<output></output></label>'
+    )  # fmt: skip
+    table = (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
         f'<table class="sortable"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
+    return f'<div class="tabled">{box}{table}</div>' if filtered and len(rows) > 3 else table

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,21 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise Unreadable("no JSON object")
     return data
+
+
+def read_own(path: Path, most: int) -> bytes:
+    """The bytes of a plain file, not of what a link at its place leads to.
+
+    Raises:
+      Unreadable: it is no plain file, or it has more bytes than `most`.
+      OSError: there is no such file, or it may not be read.
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("it is a link or no plain file")
+    if status.st_size > most:
+        raise Unreadable(f"{status.st_size} bytes are too many")
+    return path.read_bytes()
 
 
 def stamp(path: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ nothing.
       runs/<key>/record.json          one run: what it was, what it measured, how it ended
       runs/<key>/curve.jsonl          a row an epoch
       runs/<key>/predictions.npz      per test example: index, label, logits, extras
-      runs/<key>/artifacts/, checkpoint/, job.json
+      runs/<key>/artifacts/, checkpoint/, job.json; tensorboard/, dashboard.html and other reports
 
 Whole files are replaced in one step; the curve grows by whole lines.
 """
@@ -44,7 +44,7 @@ FORMAT = 1
 LARGEST_ARRAYS = 2**31  # Bytes of predictions.
 _KEY = re.compile(r"[0-9a-f]{16}")
 _OURS = {"study.json", "measured.json", "runs", "table.csv", "dashboard.html", "report.md", "plots",
-         "lock", "slurm"}  # fmt: skip
+         "lock", "slurm", "tensorboard"}  # fmt: skip
 
 
 class Folder:

@@ -77,8 +77,7 @@ def _view(
     if len({v for _, v in there}) < 2:
         return None
     data = [
-        scores(row, s.score(row), s.shown_name)
-        | {"kind": _kind(row), "at": v, "told": f"{v:.3g}"}
+        scores(row, s.score(row), s.shown_name) | {"kind": _kind(row), "at": v, "told": f"{v:.3g}"}
         for row, v in there
     ]
     seeds = [
