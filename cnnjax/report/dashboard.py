@@ -82,7 +82,15 @@ def _findings(r: Report) -> str:
     parts = ['<section id="findings" aria-label="Findings">']
     parts += [f'<p class="lead"><b>{html.escape(f.head)}</b>{_bold(f.text)}</p>' for f in leads]
     left = _compared(told) + _next(r)
-    right = "".join(f"<dt>{html.escape(f.head)}</dt><dd>{html.escape(f.text)}</dd>" for f in notes)
+    details = [f for f in r.findings if f.tone == "detail"]
+    right, more = (
+        "".join(f"<dt>{html.escape(f.head)}</dt><dd>{html.escape(f.text)}</dd>" for f in some)
+        for some in (notes, details)
+    )
+    if more:  # Of a study that solves for its nets there are many.
+        told = words.count(len(details), "note")
+        right += f"<dt>The points</dt><dd><details{' open' * (len(details) < 4)}>"
+        right += f"<summary>{told} on how they were made</summary><dl>{more}</dl></details></dd>"
     left = f"<div>{left}</div>" if left else ""
     parts.append(f'<div class="found">{left}<dl>{right}</dl></div></section>')
     return "\n".join(parts)

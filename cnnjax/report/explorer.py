@@ -34,9 +34,9 @@ def section(found: Mapping[str, Any]) -> str:
     return (
         '<section class="explore"><figure data-name="explorer"><h3>Anything against anything</h3>'
         "<figcaption>Every figure that the records hold. Means with 95% intervals where there are "
-        "such; small dots are single seeds. Drag over points, or click them, here and in the charts "
-        "above, to pick them everywhere; the address keeps what you choose.</figcaption>"
-        f'<form id="explorer">{selects}{boxes}<output></output></form>'
+        "such; small dots are single seeds. Drag over points, or click them, here and in the "
+        "charts above, to pick them everywhere; the address keeps what you choose.</figcaption>"
+        f'<fieldset id="explorer">{selects}{boxes}<output></output></fieldset>'
         '<ul class="legend"></ul><div class="views"></div></figure></section>'
         '<div id="picked" role="status" hidden><output></output>'
         '<button type="button" id="clear">Clear</button></div>'

@@ -31,7 +31,7 @@ from cnnjax.study.untrusted import lines
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One finding: a few words of heading, a sentence, and its tone for the eye
-    (`lead`, `better`, `worse`, `open`, `note`)."""
+    (`lead`, `better`, `worse`, `open`, `note`, and `detail` of notes on single points)."""
 
     head: str
     text: str
@@ -290,7 +290,8 @@ def _notes(s: Summary) -> list[Finding]:
         for note in (*row.point.notes, *failed):
             notes.setdefault(note, []).append(row.name)
     found = [
-        Finding(words.listed(list(dict.fromkeys(names))), note) for note, names in notes.items()
+        Finding(words.listed(list(dict.fromkeys(names))), note, "detail")
+        for note, names in notes.items()
     ]
     data = {n for row in s.rows for r in row.done for n in lines(r.data.get("notes"))}
     found += [Finding("Data", note) for note in sorted(data)]

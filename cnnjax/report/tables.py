@@ -137,8 +137,9 @@ def sortable(
         for i, h in enumerate(head)
     )
     lines = "".join(
-        f"<tr{f' data-point="{point}"' if point else ''}>"
-        f"{''.join(cell(i, point, *c) for i, c in enumerate(row))}</tr>"
+        (f'<tr data-point="{point}">' if point else "<tr>")
+        + "".join(cell(i, point, *c) for i, c in enumerate(row))
+        + "</tr>"
         for point, row in zip(points or [""] * len(rows), rows, strict=True)
     )
     box = (

@@ -7,9 +7,15 @@
     const known = values.filter((v) => v !== null && v !== undefined);
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
   };
+  const extent = (values) => // Without spreading: there may be many.
+    values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+  const si = (v) => {
+    const i = Math.min(Math.floor(Math.log10(Math.abs(v)) / 3), 4);
+    return i < 1 || !v ? String(+v.toPrecision(4))
+      : `${+(v / 1000 ** i).toPrecision(3)} ${["", "k", "M", "G", "T"][i]}`;
+  };
   const short = (v, kind) => v === null ? "–" : kind === "share" ? (100 * v).toFixed(1) + "%"
-    : typeof v === "number" ? vega.format(Math.abs(v) < 1e4 ? "~g" : ".3~s")(+v.toPrecision(4))
-    : v;
+    : typeof v === "number" ? si(v) : v;
 
   // A point's figure in a column, [mean, low, high] or [value].
   const figure = (point, column) => {
@@ -26,7 +32,8 @@
         labelOverlap: "greedy"}, scale: {domain: [...new Set(values)].slice(0, TICKS)}};
     const format = kind === "share" ? ".0%" : "~s";
     const type = log ? "log" : "linear";
-    return {type: "quantitative", scale: {type, zero: false, nice: false, padding: 14},
+    const scale = {type, nice: false, padding: 14, ...(log ? {} : {zero: false})};
+    return {type: "quantitative", scale,
       axis: {title: title + (log ? " (log scale)" : ""), format, tickCount: 5, grid: true,
         labelOverlap: "greedy"}};
   };
@@ -113,7 +120,7 @@
       if (column.kind === "text") return scale;
       const all = [...data, ...(both ? seeds : [])].map((d) => d[name]);
       if (name === "y") all.push(...data.flatMap((d) => d.low < d.high ? [d.low, d.high] : []));
-      scale.scale.domain = vega.extent(all.filter((v) => !log || v > 0));
+      scale.scale.domain = extent(all.filter((v) => !log || v > 0));
       return scale;
     };
     const scales = {list, both, x: ends(x, "x", chosen.logx), y: ends(y, "y", chosen.logy),
@@ -161,7 +168,7 @@
     const column = (name) => explorer.columns.find((c) => c.name === name);
     const wide = (name) => { // Costs are read by their ratios.
       const known = (column(name)?.values ?? []).filter((v) => typeof v === "number");
-      const [low, high] = vega.extent(known);
+      const [low, high] = extent(known);
       return column(name)?.kind === "number" && low > 0 && high / low > 8;
     };
     const standard = {x: explorer.x, y: explorer.y, colour: explorer.colour, facet: ""};
@@ -188,7 +195,6 @@
         if (field.disabled) chosen["log" + name] = field.checked = false;
       }
     };
-    form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", (event) => {
       const {name, type, checked, value} = event.target;
       chosen[name] = type === "checkbox" ? checked : value;

@@ -41,12 +41,19 @@
       .map((row) => row.map(cell).join(",")).join("\n") + "\n";
   };
 
-  const headless = (figure) =>
-    new vega.View(vega.parse(vegaLite.compile(whole(figure)).spec), {renderer: "none"});
+  // Drawn once more beside the page.
+  const drawn = async (figure, take) => {
+    const place = document.createElement("div");
+    const found = await vegaEmbed(place, whole(figure), {actions: false, mode: "vega-lite"});
+    try { return await take(found.view); } finally { found.finalize(); }
+  };
   const KINDS = {
-    PNG: async (figure) => new Promise((done, fail) => headless(figure).toCanvas(2)
-      .then((canvas) => canvas.toBlob(done, "image/png"), fail)),
-    SVG: async (figure) => new Blob([await headless(figure).toSVG()], {type: "image/svg+xml"}),
+    PNG: (figure) => drawn(figure, async (view) => {
+      const canvas = await view.toCanvas(2);
+      return new Promise((done) => canvas.toBlob(done, "image/png"));
+    }),
+    SVG: (figure) => drawn(figure, async (view) =>
+      new Blob([await view.toSVG()], {type: "image/svg+xml"})),
     CSV: async (figure) => new Blob([csv(figure)], {type: "text/csv"}),
     "Vega-Lite": async (figure) =>
       new Blob([JSON.stringify(whole(figure), null, 1)], {type: "application/json"}),
@@ -60,8 +67,6 @@
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
-  cnnjax.exported = async (figure, kind) => (await KINDS[kind](figure)).text();
-
   cnnjax.parts.push(() => {
     for (const figure of document.querySelectorAll("figure[data-name]")) {
       const bar = document.createElement("div");

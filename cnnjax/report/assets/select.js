@@ -15,19 +15,24 @@ cnnjax.state = {
   const views = new Map(); // Every drawn view by the element it stands in.
   let picked = null;
 
-  // Pick points by their ids, or none; other points of the same runs are picked with them.
-  cnnjax.pick = (ids) => {
+  const whole = (ids) => {
     const {points} = cnnjax.data.explorer;
     const runs = new Set(points.filter((p) => ids?.has(p.id)).flatMap((p) => p.runs));
-    const all = points.filter((p) => ids?.has(p.id) || p.runs.some((r) => runs.has(r)));
-    picked = ids?.size ? new Set([...ids, ...all.map((p) => p.id)]) : null;
+    const all = points.filter((p) => p.runs.some((r) => runs.has(r)));
+    return ids?.size ? new Set([...ids, ...all.map((p) => p.id)]) : null;
+  };
+
+  // Pick points by their ids, or none; other points of the same runs are picked with them.
+  cnnjax.pick = (ids) => {
+    picked = whole(ids);
     cnnjax.state.write({pick: picked ? [...picked].sort((a, b) => a - b).join(",") : null});
     show();
   };
   cnnjax.picked = () => picked;
   cnnjax.toggle = (id) => {
     const next = new Set(picked ?? []);
-    next.delete(id) || next.add(id);
+    if (next.has(id)) whole(new Set([id])).forEach((other) => next.delete(other));
+    else next.add(id);
     cnnjax.pick(next);
   };
 
@@ -86,7 +91,7 @@ cnnjax.state = {
     const ids = cnnjax.state.read().get("pick");
     const known = new Set(cnnjax.data.explorer.points.map((p) => p.id));
     const kept = ids?.split(",").map(Number).filter((id) => known.has(id));
-    picked = kept?.length ? new Set(kept) : null;
+    picked = whole(new Set(kept));
     show();
   });
   addEventListener("keydown", (event) => {

@@ -63,10 +63,7 @@
         const row = event.target.closest("tr[data-point]");
         if (!row || event.target.closest("button, a") || String(getSelection())) return;
         const ids = row.dataset.point.split(" ").map(Number);
-        const all = ids.every((id) => cnnjax.picked()?.has(id));
-        const next = new Set(cnnjax.picked() ?? []);
-        ids.forEach((id) => all ? next.delete(id) : next.add(id));
-        cnnjax.pick(next);
+        cnnjax.toggle(ids[0]);
       });
     });
   });

@@ -85,7 +85,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         layer(_on(data, domain), MEAN, x=x, y=y, **look,
               tooltip=tooltip(**TIP, sure="on the Pareto front")),
         *_beyond(data, domain, "y", x=x, color=look["color"]),
-        layer(_labels(_on(named, domain), domain, height),
+        layer(labels(_on(named, domain), domain, height),
               {"type": "text", "align": "left", "dx": 10},
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
@@ -258,7 +258,7 @@ def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
     return f" Chance is {chance}, below the axis."
 
 
-def _labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
+def labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
     """One label a place, moved apart where they would overlap."""
     once = list({(d["label"], d["macs"]): d for d in data}.values())
     if not once:

@@ -21,7 +21,7 @@ from cnnjax.report.charts.parts import (
     x_axis,
 )
 from cnnjax.report.comparisons import Comparison
-from cnnjax.report.points import Summary
+from cnnjax.report.points import SETTING, Summary
 from cnnjax.study.stats import Interval
 
 VERDICTS = (
@@ -153,6 +153,7 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
         }
         for place, cells in b.cells.items()
         if s.rows[place] in rows
+        and not (s.numeric and s.rows[place].point.axes.get(SETTING))  # They stand at one place.
         for name, i in zip(b.bins, cells, strict=True)
         if i is not None
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cnnjax.report import answers, words
-from cnnjax.report.charts.accuracy import INTERVAL, MEAN, SEED
+from cnnjax.report.charts.accuracy import INTERVAL, MEAN, SEED, labels
 from cnnjax.report.charts.parts import (
     Chart,
     Key,
@@ -34,11 +34,14 @@ def against(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
     keys = tuple(Key(k, c) for k, c in zip(kinds, categories(len(kinds)), strict=True))
     ends = [v for row in rows for v in (*words.clipped(s.score(row)), *row.values(s.shown))]
     domain = share_domain(ends, None)
+
+    def field(row: Row) -> float | None:
+        return row.measures["receptive_field"]
+
     views = (
-        _view(s, rows, lambda row: row.measures["receptive_field"], "receptive field (pixels, log scale)",
-              keys, domain),
-        _view(s, rows, answers.step, "a training step (ms, log scale)", keys, domain),
-    )  # fmt: skip
+        _view(s, rows, field, "receptive field (pixels)", keys, domain),
+        _view(s, rows, answers.step, "a training step (ms)", keys, domain),
+    )
     kept = tuple(v for v in views if v)
     if not kept:
         return None
@@ -85,7 +88,7 @@ def _view(
         for row, v in there
         for value in row.values(s.shown)
     ]
-    x = {"field": "at", **log_axis([v for _, v in there], title, "~g")}
+    x = {"field": "at", **_axis([v for _, v in there], title)}
     y = {"field": "mean", **share_axis(domain, f"{s.shown_name} accuracy")}
     hue = colour("kind", keys)
     tips = tooltip(label="setting", accuracy="accuracy", told=title.split(" (")[0])
@@ -93,7 +96,19 @@ def _view(
         layer(seeds, SEED, x=x, y=y, color=hue),
         layer(data, INTERVAL, x=x, y=y | {"field": "low"}, y2={"field": "high"}, color=hue),
         layer(data, MEAN, x=x, y=y, color=hue, tooltip=tips),
-        layer(data, {"type": "text", "align": "left", "dx": 9, "fontSize": 11}, x=x, y=y,
-              text={"field": "label"}),
+        layer(labels(data, domain, HEIGHT), {"type": "text", "align": "left", "dx": 9},
+              x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
     return view(layers, HEIGHT)
+
+
+def _axis(values: Sequence[float], title: str) -> Spec:
+    low, high = min(values), max(values)
+    if high / low > 4:
+        return log_axis(values, title.replace(")", ", log scale)"), "~g")
+    air = 0.12 * (high - low)
+    return {
+        "type": "quantitative",
+        "scale": {"domain": [low - air, high + 2 * air], "nice": False, "zero": False},
+        "axis": {"title": title, "tickCount": 6},
+    }

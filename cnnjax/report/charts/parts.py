@@ -121,8 +121,8 @@ def x_axis(summary: Summary, rows: Sequence[Row]) -> Spec:
     domain = [low / wide, high * wide] if log else [low - air, high + air]
     return {
         "type": "quantitative",
-        "scale": {"type": "log" if log else "linear", "domain": domain, "nice": False,
-                  "zero": False},
+        "scale": {"type": "log" if log else "linear", "domain": domain, "nice": False}
+        | ({} if log else {"zero": False}),
         "axis": {"values": places, "format": "~r" if high < 1e4 else "~s",
                  "title": summary.study.x_label, "labelOverlap": "greedy"},
     }  # fmt: skip
