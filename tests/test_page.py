@@ -107,7 +107,7 @@ def test_a_brush_picks_what_it_encloses(page):
       const place = document.querySelector(".explore .view");
       await drag(place, [0.045, 0.085], [0.99, 0.5]);
       const high = location.hash;
-      await drag(place, [0.045, 0.7], [0.99, 0.84]);
+      await drag(place, [0.045, 0.7], [0.99, 0.885]);
       return [high, location.hash];"""
     )
     (high, low), _ = browser.run(page, script)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnjax import report
-from cnnjax.report import charts, comparisons, findings, fits, gather, looks
+from cnnjax.report import charts, comparisons, findings, fits, gather, looks, tables
 from tests import synthetic_results as synthetic
 from tests.synthetic_results import write
 
@@ -184,7 +184,7 @@ def test_one_seed_ranks_nothing(tmp_path):
     assert {f.tone for f in found.findings} <= {"lead", "unknown", "note"}
     claims = " ".join(f.text for f in found.findings)
     assert not re.search(r"beats|worse|per doubling", claims)
-    assert "on the front" not in page(folder)
+    assert "on the front" not in tables.section(found)
 
 
 def test_points_of_one_seed_stay_out_of_the_ranking_of_the_others(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.report import theme
-from cnnjax.report.charts.parts import Chart, Key
+from cnnjax.report.charts.parts import Chart, Key, still
 from cnnjax.study import files
 
 WIDTH, PAIR = 560, 380  # Pixels of one view alone and of views side by side, before doubling.
@@ -33,7 +33,7 @@ def write(folder: Path, charts: Sequence[Chart]) -> list[tuple[str, str]]:
 def picture(chart: Chart) -> dict[str, Any]:
     """The chart as one self-standing specification in light colours, with title and legend."""
     width = WIDTH if min(len(chart.views), chart.columns) == 1 else PAIR
-    views = [_with_legend(view, chart.legend) for view in chart.views]
+    views = [_with_legend(still(view), chart.legend) for view in chart.views]
     views = [view | {"width": width} if view["width"] == "container" else view for view in views]
     spec = {
         "title": {"text": chart.title, "fontSize": 16, "offset": 16},

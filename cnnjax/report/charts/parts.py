@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnjax.report import theme, words
-from cnnjax.report.points import Row, Summary
+from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study.stats import Interval
 
 Spec = dict[str, Any]
@@ -70,6 +70,21 @@ def _linked(layer: Spec) -> Spec:
         return layer
     condition = {"condition": {"test": _CHOSEN, "value": own}, "value": FAINT * own}
     return layer | {"encoding": encoding | {"opacity": condition}}
+
+
+def still(view: Spec) -> Spec:
+    """The view for paper, where nothing is picked."""
+    layers = [
+        {k: v for k, v in layer.items() if k != "params"}
+        | {"encoding": {c: _alone(e) for c, e in layer["encoding"].items()}}
+        for layer in view["layer"]
+    ]
+    return {k: v for k, v in view.items() if k != "params"} | {"layer": layers}
+
+
+def _alone(channel: Any) -> Any:
+    linked = isinstance(channel, dict) and "condition" in channel
+    return {"value": channel["condition"]["value"]} if linked else channel
 
 
 def _dots(layer: Spec) -> bool:
@@ -180,11 +195,14 @@ def series_keys(summary: Summary) -> tuple[Key, ...]:
 
 
 def place_keys(summary: Summary) -> tuple[Key, ...]:
-    """A colour a place on the axis: steps where the axis is numeric."""
+    """A colour a place on the axis: steps where the axis is numeric, but for settings, which all
+    stand at one place."""
     rows = sorted(summary.rows, key=lambda r: words.order(r.x)) if summary.numeric else summary.rows
-    names = list(dict.fromkeys(row.label for row in rows))
-    colours = theme.steps(len(names)) if summary.numeric else theme.categories(len(names))
-    return tuple(Key(n, c, "line") for n, c in zip(names, colours, strict=True))
+    stepped = [row for row in rows if summary.numeric and not row.point.axes.get(SETTING)]
+    names = list(dict.fromkeys(row.label for row in stepped))
+    others = [n for n in dict.fromkeys(row.label for row in rows) if n not in names]
+    colours = [*theme.steps(len(names)), *theme.categories(len(others))]
+    return tuple(Key(n, c, "line") for n, c in zip([*names, *others], colours, strict=True))
 
 
 def legend(keys: Sequence[Key]) -> tuple[Key, ...]:
