@@ -258,15 +258,18 @@ def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
     return f" Chance is {chance}, below the axis."
 
 
-def labels(data: list[Mapping], domain: tuple[float, float], height: int) -> list[dict]:
-    """One label a place, moved apart where they would overlap."""
+def labels(
+    data: list[Mapping], domain: tuple[float, float], height: int, wide: float = 0.08
+) -> list[dict]:
+    """One label a place, moved apart where they would overlap; `wide` is a label's share of the
+    view's width."""
     once = list({(d["label"], d["macs"]): d for d in data}.values())
     if not once:
         return []
     places = [(math.log10(d["at"]), d["mean"]) for d in once]
     span = (domain[1] - domain[0]) or 1
     width = max(x for x, _ in places) - min(x for x, _ in places)
-    heights = _apart(places, 0.08 * width + 1e-9, 14 * span / height)
+    heights = _apart(places, wide * width + 1e-9, 14 * span / height)
     return [{**d, "height": h} for d, h in zip(once, heights, strict=True)]
 
 

@@ -96,7 +96,7 @@ def _view(
         layer(seeds, SEED, x=x, y=y, color=hue),
         layer(data, INTERVAL, x=x, y=y | {"field": "low"}, y2={"field": "high"}, color=hue),
         layer(data, MEAN, x=x, y=y, color=hue, tooltip=tips),
-        layer(labels(data, domain, HEIGHT), {"type": "text", "align": "left", "dx": 9},
+        layer(labels(data, domain, HEIGHT, 0.25), {"type": "text", "align": "left", "dx": 9},
               x=x, y=y | {"field": "height"}, text={"field": "label"}),
     ]  # fmt: skip
     return view(layers, HEIGHT)
