@@ -1,5 +1,6 @@
 """Solvers of equal budgets agree with trying everything."""
 
+import contextlib
 import functools
 import math
 
@@ -129,7 +130,10 @@ def table(name, axis):
             vary.depth(net, tuple(max(1, round(n * f)) for n in blocks))
             for f in match.factors(set(blocks), 0.01, 1.5)
         ]
-    costs = {x: [compute.total(x, SHAPE, m) for m in MEASURES] for x in dict.fromkeys(legal)}
+    costs = {}
+    for x in dict.fromkeys(legal):
+        with contextlib.suppress(UserError):  # Too deep for its images.
+            costs[x] = [compute.total(x, SHAPE, m) for m in MEASURES]
     return net, costs
 
 
@@ -186,6 +190,18 @@ def test_what_no_net_costs_is_said_with_the_nearest():
         match.depth(net, lambda n: sum(s.depth for s in n.stages), 1000)
     with pytest.raises(Infeasible, match="no place costs 10: the nearest, 3, costs 30"):
         match.along(lambda p: 10 * p, [3, 4], float, 10)
+
+
+def test_a_net_that_cannot_be_is_no_place():
+    def cost(net):
+        if net.stages[0].depth > 3:
+            raise UserError("too deep")
+        return sum(s.depth for s in net.stages)
+
+    net = vary.depth(small_net(), (2, 2))
+    assert [p.cost for p in match.depth(net, cost, 6)] == [6]
+    with pytest.raises(Infeasible, match="no depth costs 12: the nearest costs 6"):
+        match.depth(net, cost, 12)
 
 
 def test_one_measure_is_that_of_all():

@@ -151,22 +151,31 @@ class _Scaling:
     def solved(self, budget: float, tolerance: float) -> tuple[Part, ...]:
         """A bisection of the factor's logarithm down to a few places, then of those."""
         low, high = 1 / 1024, 1.0
-        while high < MOST and self.cost(self.build(high)) < budget:
+        while high < MOST and self._priced(high).cost < budget:
             high *= 2
         while high / low > FINE:
             middle = math.sqrt(low * high)
-            net = self.build(middle)
-            part = Part(middle, net, self.cost(net))
+            part = self._priced(middle)
             if self.soon and _meets(part, budget, tolerance):
                 return (part,)
             low, high = (middle, high) if part.cost < budget else (low, middle)
         places = factors(self.sizes, low, high)
+        # At least one, or the error of the first.
+        places = [p for p in places if self._priced(p).cost < math.inf] or places[:1]
         try:
             return along(self.build, places, self.cost, budget, tolerance, self.soon)
         except Infeasible as e:
             cost = f"{e.nearest.cost:,.0f}"
             told = f"no {self.axis} costs {budget:,.0f}: the nearest costs {cost}"
             raise Infeasible(told, e.nearest) from None
+
+    def _priced(self, factor: float) -> Part:
+        """The net at a factor; one that can't be, as too deep for its images, costs infinitely."""
+        net = self.build(factor)
+        try:
+            return Part(factor, net, self.cost(net))
+        except UserError:
+            return Part(factor, net, math.inf)
 
 
 def factors(sizes: Collection[int], low: float, high: float) -> list[float]:
