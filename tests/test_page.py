@@ -169,8 +169,7 @@ def test_what_is_saved_is_what_is_seen_in_light_colours(page):
       const figure = document.querySelector('figure[data-name="compute"]');
       const found = {};
       for (const button of figure.querySelectorAll(".export button")) {
-        button.click();
-        await wait(1500);
+        await cnnjax.save(figure, button.textContent);
         found[button.textContent] = [saved.name, saved.last.type,
           button.textContent === "PNG" ? saved.last.size : await saved.last.text()];
       }

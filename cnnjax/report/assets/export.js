@@ -49,8 +49,8 @@
   };
   const KINDS = {
     PNG: (figure) => drawn(figure, async (view) => {
-      const canvas = await view.toCanvas(2);
-      return new Promise((done) => canvas.toBlob(done, "image/png"));
+      const text = atob((await view.toCanvas(2)).toDataURL("image/png").split(",")[1]);
+      return new Blob([Uint8Array.from(text, (c) => c.charCodeAt(0))], {type: "image/png"});
     }),
     SVG: (figure) => drawn(figure, async (view) =>
       new Blob([await view.toSVG()], {type: "image/svg+xml"})),
@@ -60,7 +60,7 @@
   };
   const ENDS = {PNG: "png", SVG: "svg", CSV: "csv", "Vega-Lite": "vl.json"};
 
-  const save = async (figure, kind) => {
+  cnnjax.save = async (figure, kind) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await KINDS[kind](figure));
     link.download = `${figure.dataset.name}.${ENDS[kind]}`;
@@ -77,7 +77,7 @@
         button.textContent = kind;
         button.setAttribute("aria-label",
           `Save “${figure.querySelector("h3").textContent}” as ${kind}`);
-        button.addEventListener("click", () => save(figure, kind));
+        button.addEventListener("click", () => cnnjax.save(figure, kind));
         return button;
       }));
       figure.append(bar);
