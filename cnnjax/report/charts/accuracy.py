@@ -30,6 +30,7 @@ from cnnjax.report.points import SETTING, Row, Summary
 TIP = {"name": "point", "accuracy": "accuracy", "cost": "MACs", "n": "seeds"}
 SEED = {"type": "circle", "size": 16, "opacity": 0.45}
 MEAN = {"type": "point", "filled": True, "size": 90, "opacity": 1}
+NAMED = 60  # Labels that a chart has room for.
 INTERVAL = {"type": "rule", "strokeWidth": 2}
 
 
@@ -55,9 +56,10 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         }
         for row, d in zip(rows, shift, strict=True)
     ]
-    # Of samples only the nets on the front are named, the others by their tooltips.
+    # Of samples, and of crowds, the nets on the front alone are named, the others by their tooltips.
     on = {id(s.rows[i]) for i in s.front}
-    named = [d for row, d in zip(rows, data, strict=True) if not s.sampled or id(row) in on]
+    every = not s.sampled and len(rows) <= NAMED
+    named = [d for row, d in zip(rows, data, strict=True) if every or id(row) in on][:NAMED]
     seeds = [
         {"series": row.series, "at": datum["at"], "mean": v, "point": row.id}
         for row, datum in zip(rows, data, strict=True)
