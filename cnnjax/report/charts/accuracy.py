@@ -56,7 +56,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
         }
         for row, d in zip(rows, shift, strict=True)
     ]
-    # Of samples, and of crowds, the nets on the front alone are named, the others by their tooltips.
+    # Of samples and crowds the nets on the front alone are named, the others by their tooltips.
     on = {id(s.rows[i]) for i in s.front}
     every = not s.sampled and len(rows) <= NAMED
     named = [d for row, d in zip(rows, data, strict=True) if every or id(row) in on][:NAMED]
