@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnjax.report import drawer, explorer, page, tables, theme, words
-from cnnjax.report.charts.parts import Chart, Key
+from cnnjax.report.charts.parts import LINKED, Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
 from cnnjax.study import files
@@ -88,9 +88,9 @@ def _findings(r: Report) -> str:
         for some in (notes, details)
     )
     if more:  # Of a study that solves for its nets there are many.
-        told = words.count(len(details), "note")
+        number = words.count(len(details), "note")
         right += f"<dt>The points</dt><dd><details{' open' * (len(details) < 4)}>"
-        right += f"<summary>{told} on how they were made</summary><dl>{more}</dl></details></dd>"
+        right += f"<summary>{number} on how they were made</summary><dl>{more}</dl></details></dd>"
     left = f"<div>{left}</div>" if left else ""
     parts.append(f'<div class="found">{left}<dl>{right}</dl></div></section>')
     return "\n".join(parts)
@@ -195,6 +195,8 @@ def data(charts: Sequence[Chart], explored: Mapping[str, Any] = explorer.NOTHING
     plain = files.plain({
         "config": theme.config(),
         "palette": theme.palette(dark=False),  # Of what is saved.
+        "shapes": {name: _PATHS[name] for name in theme.SHAPES},
+        "linked": LINKED,
         "charts": {f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)},
         "explorer": explored,
     })  # fmt: skip

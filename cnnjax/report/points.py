@@ -126,6 +126,10 @@ class Summary:
         length of training is among the ways to spend them."""
         return "train_macs" if self.of_compute else "macs"
 
+    def sure(self, row: Row) -> float | None:
+        """How likely the row is to belong on the front; None where that can't be said."""
+        return self.chances[row.id] if self.chances else None
+
     def cost(self, row: Row) -> float | None:
         return row.measures[self.costs]
 

@@ -91,9 +91,8 @@ def _point(
 
 def _on_front(s: Summary, row: Row) -> list[str]:
     """`on the front (98%)`, or of a point off it how likely it is to belong there."""
-    (place,) = [i for i, other in enumerate(s.rows) if other is row]
-    chance = s.chances[place] if s.chances else None
-    if place in s.front:
+    chance = s.sure(row)
+    if row.id in s.front:
         return [f"on the front ({words.chance(chance)})" if chance is not None else "on the front"]
     return [f"{words.chance(chance)} to be on the front"] if (chance or 0) >= 0.05 else []
 

@@ -151,17 +151,22 @@ class _Scaling:
     def solved(self, budget: float, tolerance: float) -> tuple[Part, ...]:
         """A bisection of the factor's logarithm down to a few places, then of those."""
         low, high = 1 / 1024, 1.0
-        while high < MOST and self._priced(high).cost < budget:
+        above = self._priced(high)
+        while high < MOST and above.cost < budget:
             high *= 2
+            above = self._priced(high)
         while high / low > FINE:
             middle = math.sqrt(low * high)
             part = self._priced(middle)
             if self.soon and _meets(part, budget, tolerance):
                 return (part,)
-            low, high = (middle, high) if part.cost < budget else (low, middle)
+            if part.cost < budget:
+                low = middle
+            else:
+                high, above = middle, part
         places = factors(self.sizes, low, high)
-        # At least one, or the error of the first.
-        places = [p for p in places if self._priced(p).cost < math.inf] or places[:1]
+        if above.cost == math.inf:  # At least one place stays, or its error is told.
+            places = [p for p in places if self._priced(p).cost < math.inf] or places[:1]
         try:
             return along(self.build, places, self.cost, budget, tolerance, self.soon)
         except Infeasible as e:

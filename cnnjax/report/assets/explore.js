@@ -1,8 +1,9 @@
 // The explorer: any figure that the records hold against any other, by colour and in panels. What
 // is chosen stands in the address.
 {
-  const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross"];
-  const STEPS = 9, HUES = 6, PANELS = 12, TICKS = 40;
+  const PANELS = 12, TICKS = 40;
+  const colours = (letter) => Object.keys(cnnjax.data.palette)
+    .filter((name) => RegExp(`^${letter}\\d$`).test(name)).length;
   const mean = (values) => {
     const known = values.filter((v) => v !== null && v !== undefined);
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
@@ -40,14 +41,15 @@
 
   // How the values of a column are told apart: [value, colour, shape] each, or steps of a range.
   const looks = (column, points) => {
+    const shapes = Object.keys(cnnjax.data.shapes), steps = colours("s"), hues = colours("c");
     if (!column) return {key: () => "", list: [["", "var(--c0)", "circle"]]};
     const values = points.map((p) => figure(p, column)[0]);
     const distinct = [...new Set(values.filter((v) => v !== null))];
     const number = column.kind !== "text";
     if (number) distinct.sort((a, b) => a - b);
-    if (number && distinct.length > STEPS) { // Ninths of the ranks: as many points each.
-      const cuts = Array.from({length: STEPS}, (_, i) =>
-        distinct[Math.floor(i * distinct.length / STEPS)]);
+    if (number && distinct.length > steps) { // Ninths of the ranks: as many points each.
+      const cuts = Array.from({length: steps}, (_, i) =>
+        distinct[Math.floor(i * distinct.length / steps)]);
       const name = (i) => "from " + short(cuts[i], column.kind);
       const key = (v) => v === null ? "–" : name(cuts.findLastIndex((c) => v >= c));
       return {key, list: cuts.map((c, i) => [name(i), `var(--s${i})`, "circle"])};
@@ -55,9 +57,9 @@
     const key = (v) => v === null ? "–" : short(v, column.kind);
     return {key, list: [...new Set(values.map(key))].length && distinct.map((v, i) => [
       key(v),
-      number ? `var(--s${Math.round(i * (STEPS - 1) / Math.max(distinct.length - 1, 1))})`
-        : `var(--c${i % HUES})`,
-      number ? "circle" : SHAPES[i % SHAPES.length],
+      number ? `var(--s${Math.round(i * (steps - 1) / Math.max(distinct.length - 1, 1))})`
+        : `var(--c${i % hues})`,
+      number ? "circle" : shapes[i % shapes.length],
     ])};
   };
 
@@ -68,9 +70,8 @@
       scale: {...names, range: list.map(([, c]) => c)}};
     const shape = {field: "key", type: "nominal", legend: null,
       scale: {...names, range: list.map(([, , s]) => s)}};
-    const fade = (own) => ({condition: {
-      test: "!picked || picked[datum.point] || picked[datum.other]", value: own},
-      value: 0.12 * own});
+    const {test, faint} = cnnjax.data.linked;
+    const fade = (own) => ({condition: {test, value: own}, value: faint * own});
     const at = {x: {field: "x", ...x}, y: {field: "y", ...y}};
     const tooltip = [["name", "point"], ["xs", "x"], ["ys", "y"], ["n", "seeds"]].map(
       ([field, title]) => ({field, type: "nominal",
@@ -142,7 +143,7 @@
     const legend = form.parentElement.querySelector(".legend");
     legend.replaceChildren(...(hue ? list : []).map(([name, colour, shape]) => {
       const item = document.createElement("li");
-      item.innerHTML = cnnjax.swatch(colour, shape); // Ours: a colour and a shape of the above.
+      item.innerHTML = swatch(colour, shape); // Ours: a colour and a shape of the above.
       item.append(name);
       return item;
     }));
@@ -153,13 +154,8 @@
     ].filter(Boolean).join("; ");
   };
 
-  const PATHS = {
-    "circle": "M13 6a5 5 0 1 1-10 0a5 5 0 1 1 10 0z", "square": "M3.5 1.5h9v9h-9z",
-    "triangle-up": "M8 1l5.5 10h-11z", "triangle-down": "M8 11L2.5 1h11z",
-    "diamond": "M8 0l5 6l-5 6l-5-6z", "cross": "M6 1h4v3h3v4h-3v3h-4v-3h-3v-4h3z",
-  };
-  cnnjax.swatch = (colour, shape) => `<svg viewBox="0 0 16 12" aria-hidden="true" `
-    + `style="fill:${colour}"><path d="${PATHS[shape]}"/></svg>`;
+  const swatch = (colour, shape) => `<svg viewBox="0 0 16 12" aria-hidden="true" `
+    + `style="fill:${colour}"><path d="${cnnjax.data.shapes[shape]}"/></svg>`;
 
   cnnjax.parts.push(({explorer}) => {
     const form = document.getElementById("explorer");

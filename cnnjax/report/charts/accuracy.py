@@ -42,7 +42,6 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
     keys = series_keys(s)
     domain = _domain(s)
     drawn = [law for law in laws if law.found and law.measure == s.costs]
-    sure = dict(zip(map(id, s.rows), s.chances, strict=False))
     costs = [s.cost(row) for row in rows]
     shift = _aside(rows, 0.008 * max(math.log10(max(costs) / min(costs)), 0.5))
     data = [
@@ -52,14 +51,13 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
             "place": f"{row.label} {s.cost(row)}",
             "macs": s.cost(row),
             "cost": words.si(s.cost(row)),
-            "sure": "–" if sure.get(id(row)) is None else words.chance(sure[id(row)]),
+            "sure": words.chance(sure) if (sure := s.sure(row)) is not None else "–",
         }
         for row, d in zip(rows, shift, strict=True)
     ]
     # Of samples and crowds the nets on the front alone are named, the others by their tooltips.
-    on = {id(s.rows[i]) for i in s.front}
     every = not s.sampled and len(rows) <= NAMED
-    named = [d for row, d in zip(rows, data, strict=True) if every or id(row) in on][:NAMED]
+    named = [d for d in data if every or d["point"] in s.front][:NAMED]
     seeds = [
         {"series": row.series, "at": datum["at"], "mean": v, "point": row.id}
         for row, datum in zip(rows, data, strict=True)

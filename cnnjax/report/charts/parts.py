@@ -16,8 +16,8 @@ from cnnjax.study.stats import Interval
 Spec = dict[str, Any]
 
 PICKED = {"name": "picked", "value": None}  # What the page's script sets: {id: true}, or null.
-_CHOSEN = "!picked || picked[datum.point] || picked[datum.other]"
-FAINT = 0.12  # Of its own opacity, where others are picked.
+# When a mark is as opaque as it is, and what share of that it has else.
+LINKED = {"test": "!picked || picked[datum.point] || picked[datum.other]", "faint": 0.12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,8 @@ def _linked(layer: Spec) -> Spec:
     own = mark.get("opacity", 1)
     if whole or not own or "opacity" in encoding or "point" not in layer["data"]["values"][0]:
         return layer
-    condition = {"condition": {"test": _CHOSEN, "value": own}, "value": FAINT * own}
+    faint = {"value": LINKED["faint"] * own}
+    condition = {"condition": {"test": LINKED["test"], "value": own}, **faint}
     return layer | {"encoding": encoding | {"opacity": condition}}
 
 
