@@ -1,6 +1,7 @@
 """What a results folder says, as typed values; text from files is trusted for nothing."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,14 @@ class Record:
 
     def field(self, name: str) -> float | None:
         """A number of the configuration by its field's name, wherever it stands in it."""
-        return find(self.config, name, depth=4)
+        if name not in self._found:
+            self._found[name] = find(self.config, name, depth=4)
+        return self._found[name]
+
+    @functools.cached_property
+    def _found(self) -> dict[str, float | None]:
+        """What was looked for: a report asks for the same fields many times."""
+        return {}
 
 
 @dataclasses.dataclass(frozen=True)
