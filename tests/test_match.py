@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cnnjax import compute, nets
@@ -105,6 +105,7 @@ def test_the_first_that_is_near_enough_does_where_costs_are_dear():
 
 
 @settings(max_examples=30)
+@example({1, 2, 3}, 1.5, 2.0)  # Some of the sizes come to a half.
 @given(st.sets(st.integers(1, 40), min_size=1, max_size=4), st.floats(0.01, 3), st.floats(1.01, 3))
 def test_a_factor_for_each_way_to_round_and_no_other(sizes, low, ratio):
     def rounded(factor):
@@ -113,7 +114,8 @@ def test_a_factor_for_each_way_to_round_and_no_other(sizes, low, ratio):
     ways = [rounded(f) for f in match.factors(sizes, low, low * ratio)]
     assert len(set(ways)) == len(ways)
     assert ways == sorted(ways)
-    dense = {rounded(low * ratio**share) for share in np.linspace(0, 1, 500)}
+    some = [low * ratio**share for share in np.linspace(0, 1, 500)]
+    dense = {rounded(f) for f in some if not any(size * f % 1 == 0.5 for size in sizes)}
     assert dense <= set(ways)
     if low < 1 < low * ratio:
         assert 1.0 in match.factors(sizes, low, low * ratio)

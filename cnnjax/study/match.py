@@ -186,7 +186,8 @@ class _Scaling:
 def factors(sizes: Collection[int], low: float, high: float) -> list[float]:
     """A factor for each way in which the sizes times it can round, at least to 1: those of all
     factors from `low` to `high` and a little beyond, in order; 1 for the sizes as they are, else
-    the middle of those that round alike."""
+    the middle of those that round alike. A factor at which sizes come to a half exactly is none:
+    there halves go to the even number, some up and some down, in a way of that one factor alone."""
     # A little beyond the ends, since a size may round just there.
     first, last = Fraction(low) * (1 - MARGIN), Fraction(high) * (1 + MARGIN)
     half = Fraction(1, 2)
