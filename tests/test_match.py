@@ -28,7 +28,7 @@ def small(name, axis):
     """The net with few channels, and few blocks: as small as its kind comes."""
     net = nets.get(name, 3, SHAPE)
     blocks = [stage.depth for stage in net.stages]
-    most = {"width": 1, "depth": 4}[axis]
+    most = {"width": 1, "depth": 3}[axis]
     net = vary.depth(net, tuple(max(1, round(n * min(1, most / max(blocks)))) for n in blocks))
     return vary.width(net, 5 / max(vary.settings(net, "width")))
 
