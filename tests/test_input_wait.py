@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnjax.report import provenance
+from cnnjax.report import bill
 from tests.synthetic_results import write
 from tests.test_report import told
 
@@ -14,8 +14,8 @@ def test_waiting_is_on_the_bill_and_advised_against_where_it_is_much(tmp_path, w
         return record
 
     found = told(write(tmp_path, "train", spoil=streamed))
-    bill = dict(provenance.provenance(found))
-    assert bill["Input wait"] == f"{shown} of the streamed runs' training time"
+    table = bill.table(found.study)
+    assert table.rows[-1][table.head.index("waiting for images")][0] == shown
     advice = [f.text for f in found.findings if f.head == "Input is the bottleneck"]
     wanted = f"{shown} of the training time the devices waited for images: give more --data_workers"
     assert [text.startswith(wanted) for text in advice] == [True] * (waited > 0.1)
@@ -23,5 +23,5 @@ def test_waiting_is_on_the_bill_and_advised_against_where_it_is_much(tmp_path, w
 
 def test_what_was_not_streamed_says_nothing(tmp_path):
     found = told(write(tmp_path, "train"))
-    assert "Input wait" not in dict(provenance.provenance(found))
+    assert "waiting for images" not in bill.table(found.study).head
     assert not any(f.head == "Input is the bottleneck" for f in found.findings)

@@ -459,7 +459,7 @@ def test_the_findings_stand_on_top_in_the_page_and_in_the_other_two(studies):
     folder = studies["filter_size"]
     text = page(folder).text
     assert text.index("Best on validation") < text.index("Accuracy against compute")
-    assert "Where this comes from" in text
+    assert "How it was done, and where" in text
     assert "python launch.py --experiment=filter_size" in text
     answer = " ".join(report.answer(folder.path).split())
     shown = " ".join((folder.path / "report.md").read_text().replace("\\", "").split())
@@ -542,7 +542,8 @@ def test_pictures_are_drawn_and_stand_in_the_report(tmp_path):
     names = [p.name for p in (tmp_path / "plots").iterdir()]
     assert {"gap.png", "curves.png", "rates.png"} <= set(names)
     assert (tmp_path / "plots" / "gap.png").read_bytes().startswith(b"\x89PNG")
-    assert "](plots/curves.png)" in (tmp_path / "report.md").read_text()
+    assert "](plots/curves.svg)" in (tmp_path / "report.md").read_text()
+    assert "<svg" in (tmp_path / "plots" / "curves.svg").read_text()
     assert "var(--" not in json.dumps(
         [report.plots.picture(c) for c in charts.every(told(folder), [])]
     )

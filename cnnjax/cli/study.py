@@ -82,7 +82,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
     else:
         left = "train" if points[0].trains else "measure"
         print(f"nothing left to {left} · {page}", flush=True)
-        write(folder.path)
+        write(folder.path, plots=True)
     print(answer(folder.path))
     if front.open:
         webbrowser.open(page.resolve().as_uri())
@@ -124,7 +124,7 @@ def _conductor(
     def report() -> None:
         from cnnjax.report import write
 
-        write(folder.path)
+        write(folder.path, plots=True)
 
     return Conductor(folder, executor, points, plan, report, v.retries)
 

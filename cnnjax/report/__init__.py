@@ -17,7 +17,7 @@ from cnnjax.study.results import Folder
 
 def write(folder: str | Path, plots: bool = False, advice: str | None = None) -> None:
     """Write table.csv, report.md and dashboard.html anew, `tensorboard/` as far as runs
-    changed, and `plots/*.png` if asked for.
+    changed, and the pictures in `plots/` if asked for.
 
     `advice` is the next command worth running, in place of the one derived from the results.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cnnjax.report import words
 from cnnjax.report.advice import detectable
 from cnnjax.report.comparisons import Comparison
-from cnnjax.report.points import Row, Summary
+from cnnjax.report.points import Row, Summary, distinct
 from cnnjax.study.stats.bootstrap import LEAST
 
 
@@ -22,7 +22,7 @@ def few(s: Summary) -> str:
         return ""
     return (
         "1 seed: too few for an interval, so no point is called the best; of "
-        f"{words.count(len(_distinct(rows)), 'point')} none can be ranked before it has a second"
+        f"{words.count(len(distinct(rows)), 'point')} none can be ranked before it has a second"
     )
 
 
@@ -35,7 +35,7 @@ def winner(s: Summary, best: Row) -> str:
     """What being chosen does to the best point's validation accuracy; empty where nothing was
     chosen or tested."""
     rows = [row for row in s.rows if ranked(row, s) and row.scores["test"]]
-    others = [row for row in _distinct(rows) if row.point.runs != best.point.runs]
+    others = [row for row in distinct(rows) if row.point.runs != best.point.runs]
     if s.shown != "test" or not others:
         return ""
     mean = sum(map(_ahead, others)) / len(others)
@@ -52,7 +52,7 @@ def _ahead(row: Row) -> float:
 
 def looked(s: Summary) -> str:
     """Which points had seeds added after a look; empty where none had."""
-    rows = [row for row in _distinct(s.rows) if row.exploratory]
+    rows = [row for row in distinct(s.rows) if row.exploratory]
     if not rows:
         return ""
     names = words.listed([row.name for row in rows])
@@ -75,11 +75,6 @@ def stopped(s: Summary) -> str:
     if not runs:
         return ""
     return f"{words.listed(list(runs.values()))}: in no mean; the same command goes on with them"
-
-
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """A point in two series once."""
-    return list({row.point.runs: row for row in reversed(rows)}.values())[::-1]
 
 
 def _seeds(s: Summary, comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:

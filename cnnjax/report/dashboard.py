@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.report import drawer, explorer, page, tables, theme, words
+from cnnjax.report import bill, design, drawer, explorer, page, tables, theme, words
 from cnnjax.report.charts.parts import LINKED, Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
@@ -48,7 +48,8 @@ def content(r: Report, charts: Sequence[Chart], now: str | None = None) -> str:
     the nets' pictures when they are asked for."""
     found = explorer.data(r.summary)
     body = [_header(r, now), _findings(r), _failures(r), figures(charts), explorer.section(found)]
-    body += [tables.section(r), _provenance(r), drawer.templates(r, pictures=now is None)]
+    body += [tables.section(r), _bill(r), _provenance(r)]
+    body.append(drawer.templates(r, pictures=now is None))
     inside = "\n".join(body)
     return f"<main>\n{inside}\n</main>\n{data(charts, found)}"
 
@@ -175,14 +176,38 @@ def _swatch(k: Key) -> str:
     )
 
 
+def _bill(r: Report) -> str:
+    """What the time went to as a bar, and the table of it."""
+    told = bill.table(r.study)
+    if told is None:
+        return ""
+    spent = bill.shares(r.study)
+    hues = theme.categories(len(spent))
+    said = [f"{what} {words.duration(seconds)}" for what, seconds in spent]
+    bar = "".join(
+        f'<span style="flex-grow:{seconds:.4g};background:{hue}" title="{text}"></span>'
+        for (_, seconds), hue, text in zip(spent, hues, said, strict=True)
+    )
+    keys = "".join(
+        f"<li>{_swatch(Key(text, hue, 'square'))}{text}</li>"
+        for hue, text in zip(hues, said, strict=True)
+    )
+    return (
+        f"<section><h2>{told.title}</h2>"
+        f'<div class="spent" role="img" aria-label="{"; ".join(said)}">{bar}</div>'
+        f'<ul class="legend">{keys}</ul>{tables.sortable(told.head, told.rows)}'
+        f'<p class="quiet">{html.escape(told.note)}.</p></section>'
+    )
+
+
 def _provenance(r: Report) -> str:
     items = []
-    for what, value in provenance(r):
+    for what, value in [*design.told(r.summary), *provenance(r)]:
         text = html.escape(value)
         text = f"<code>{text}</code>" if what == "Command" else text
         items.append(f"<dt>{what}</dt><dd>{text}</dd>")
     told = f'<dl class="provenance">{"".join(items)}</dl>'
-    return f"<section><h2>Where this comes from</h2>{told}</section>"
+    return f"<section><h2>How it was done, and where</h2>{told}</section>"
 
 
 def _bold(text: str) -> str:

@@ -7,6 +7,7 @@ from cnnjax.report import (
     caution,
     claims,
     doubling,
+    doubts,
     fits,
     goal,
     input_wait,
@@ -22,9 +23,8 @@ from cnnjax.report.comparisons import VERDICTS, Comparison, compare
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
 from cnnjax.report.doubling import Gain, gains
 from cnnjax.report.gather import summarise
-from cnnjax.report.points import SAME_COST, Row, Summary
+from cnnjax.report.points import SAME_COST, Row, Summary, distinct
 from cnnjax.study.records import Study
-from cnnjax.study.tuning import TUNABLE
 from cnnjax.study.untrusted import lines
 
 
@@ -107,21 +107,17 @@ def _findings(r: Report) -> list[Finding]:
         return [*found, *_notes(s)]
     if r.verdicts:
         found = [Finding(*told) for told in verdicts.told(r.verdicts)]
-        return [*found, *_chance(s), *_rising(s), *_edges(s), *_survivors(s), *_notes(s)]
+        return [*found, *(Finding(*told) for told in doubts.told(s)), *_notes(s)]
     several = len(s.rows) > 1
     found = _best(r) if several else [Finding(s.rows[0].name, _alone(s), "lead")]
     found = [*_doubled(r), *found] if s.of_compute else [*found, *_doubled(r)]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []
     found += [Finding("Compute that pre-training saves", text, "lead") for text in transfer.told(s)]
     found += [_said(s, c) for c in r.comparisons]
-    found += [
-        *(_front(s) if several and not transfer.alone(s) else []),
-        *_chance(s),
-        *_rising(s),
-        *_edges(s),
-    ]
+    found += _front(s) if several and not transfer.alone(s) else []
+    found += [Finding(*told) for told in doubts.told(s)]
     found += [Finding("Power law", fits.told(law)) for law in r.laws if law.found]
-    found += [*_gap(s), *_survivors(s)]
+    found += _gap(s)
     found += [Finding(*told) for told in caution.told(s, r.comparisons)]
     found += [Finding(*told) for told in doubling.notes(s, r.gains)] if r.gains else []
     slow = input_wait.advised(plan_runs(s.study))
@@ -196,7 +192,7 @@ def _said(s: Summary, c: Comparison) -> Finding:
 
 
 def _front(s: Summary) -> list[Finding]:
-    on = [_sure(s, i) for i in _once(s, s.front)]
+    on = [_sure(s, row) for row in distinct([s.rows[i] for i in s.front])]
     inside = {s.rows[i].point.runs for i in s.front}
     able = [row for row in s.rows if row.scores["val"] and row.scores["val"].known]
     off = {row.point.runs for row in able} - inside
@@ -210,50 +206,11 @@ def _front(s: Summary) -> list[Finding]:
     return [Finding("Pareto front", text)]
 
 
-def _sure(s: Summary, place: int) -> str:
+def _sure(s: Summary, row: Row) -> str:
     """`3×3 (98%, 2.90 M MACs)`"""
-    row, chance = s.rows[place], s.chances[place]
+    chance = s.sure(row)
     sure = "" if chance is None else f"{words.chance(chance)}, "
     return f"{row.name} ({sure}{words.si(s.cost(row))} {s.cost_name})"
-
-
-def _once(s: Summary, places: Sequence[int]) -> list[int]:
-    """Points that stand in two series, once."""
-    first: dict[tuple[str, ...], int] = {}
-    for i in places:
-        first.setdefault(s.rows[i].point.runs, i)
-    return list(first.values())
-
-
-def _chance(s: Summary) -> list[Finding]:
-    rows = [row for row in s.rows if row.at_chance]
-    names = words.listed([f"{row.name} ({words.accuracy(s.score(row))})" for row in rows])
-    one = "is" if len(rows) == 1 else "are"
-    text = f"{names} {one} no better than guessing ({100 * (s.chance or 0):.3g}%)"
-    return [Finding("At chance", text)] if rows else []
-
-
-def _rising(s: Summary) -> list[Finding]:
-    rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].rising]
-    if not rows:
-        return []
-    names = words.listed([f"{row.name} ({words.signed(row.rise)})" for row in rows])
-    text = f"{names}: over 1 point gained in the last fifth of training; more epochs may reorder"
-    return [Finding("Still improving", text)]
-
-
-def _edges(s: Summary) -> list[Finding]:
-    rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].at_edge]
-    rows = [row for row in rows if not any("grid's edge" in note for note in row.point.notes)]
-    found = []
-    for field in dict.fromkeys(f for row in rows for f in row.at_edge):
-        used = [
-            (row, row.point.chosen.get(field, row.rate)) for row in rows if field in row.at_edge
-        ]
-        names = words.listed([f"{row.name} ({v:g})" for row, v in used])
-        head = f"{TUNABLE[field].name.capitalize()} at the grid's edge"
-        found.append(Finding(head, f"{names}: a wider grid may do better"))
-    return found
 
 
 def _gap(s: Summary) -> list[Finding]:
@@ -271,14 +228,6 @@ def _gap(s: Summary) -> list[Finding]:
     )
     head = "Largest gap to training" if len(rows) > 1 else "Gap to training"
     return [Finding(head, f"{row.name}, {text}" if len(s.rows) > 1 else text)]
-
-
-def _survivors(s: Summary) -> list[Finding]:
-    """A mean over the runs that did not break flatters a net that often does."""
-    rows = [s.rows[i] for i in _once(s, range(len(s.rows))) if s.rows[i].bad]
-    names = [f"{row.name} ({len(row.bad)} of {len(row.bad) + len(row.done)})" for row in rows]
-    text = f"{words.listed(names)} ended badly: means and intervals are over the others alone"
-    return [Finding("Seeds that broke", text)] if rows else []
 
 
 def _notes(s: Summary) -> list[Finding]:

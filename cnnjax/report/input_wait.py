@@ -22,14 +22,6 @@ def share(runs: Iterable[Record]) -> float | None:
     return min(max(waits / times, 0.0), 1.0)
 
 
-def told(runs: Iterable[Record]) -> str:
-    """For the bill; empty where nothing was streamed."""
-    found = share(runs)
-    if found is None:
-        return ""
-    return f"{words.percent(found)} of the streamed runs' training time"
-
-
 def advised(runs: Iterable[Record]) -> str:
     """What to do about it; empty where it is little."""
     found = share(runs)

@@ -1,44 +1,74 @@
-"""report.md: the findings in words and figures, for reading beside code."""
+"""report.md: the study written up, for reading beside code."""
 
 import html
 import re
 from collections.abc import Sequence
 
-from cnnjax.report import fits, measured, space, transfer, tuning, words
+from cnnjax.report import (
+    bill,
+    design,
+    doubts,
+    fits,
+    measured,
+    space,
+    transfer,
+    tuning,
+    words,
+)
+from cnnjax.report.answers import Table
 from cnnjax.report.findings import Report
+from cnnjax.report.plots import Picture
 from cnnjax.report.points import Summary
 from cnnjax.report.provenance import provenance
 
 MARKS = {"better": "▲ ", "worse": "▼ ", "open": "≈ "}
 
 
-def write(r: Report, plots: Sequence[tuple[str, str]] = ()) -> str:
-    """The report; `plots` are (title, path) of the pictures beside it."""
+def write(r: Report, pictures: Sequence[Picture] = ()) -> str:
+    """The study written up; `pictures` are those beside it."""
     parts = [f"# {escape(r.study.question)}"]
     parts += [f"> **{escape(b)}**" for b in r.banners]
     if r.progress:
         parts.append(f"> {r.progress}")
     parts += ["## Findings", _findings(r)]
-    for table in r.tables:
-        lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
-        parts += [f"## {escape(table.title)}", f"{escape(table.note)}."]
-        parts += ["\n".join([*_head(table.head), *lines])]
-    parts += ["## Points", _points(r)]
+    parts += [text for table in r.tables for text in _table(table)]
+    if told := design.told(r.summary):
+        parts += ["## How it was done", _list(told)]
+    parts += ["## Nets and what they cost", _points(r)]
     if notes := fits.missing(r.laws):
         parts += ["## Power laws", "\n".join(f"- {escape(note)}" for note in notes)]
+    if doubtful := doubts.changing(r.summary, r.comparisons, r.banners, r.progress):
+        parts += ["## What would change the conclusion", _list(doubtful)]
     if r.failures:
         lines = [
             f"- {escape(f.name)}: {f.status}, {escape(f.reason)} (`{f.key}`)" for f in r.failures
         ]
         parts += ["## Runs that ended badly", "\n".join(lines)]
-    parts += [f"![{escape(title)}]({path})" for title, path in plots]
+    if pictures:
+        parts.append("## Figures")
+    for plot in pictures:
+        parts += [f"### {escape(plot.title)}", f"![{escape(plot.alt)}]({plot.path})"]
+        parts += [escape(plot.caption)]
     if r.study.warnings:
         lines = [f"- {escape(w)}" for w in r.study.warnings]
         parts += ["## Files that could not be read", "\n".join(lines)]
-    parts += ["## Provenance", "\n".join(f"- {k}: {escape(v)}" for k, v in provenance(r))]
+    if spent := bill.table(r.study):
+        parts += _table(spent)
+    parts += ["## Provenance", _list(provenance(r))]
     if r.next:
         parts += ["## Next", _code(r.next)]
     return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    lines = [f"| {' | '.join(escape(shown) for shown, _ in row)} |" for row in table.rows]
+    return [f"## {escape(table.title)}", f"{escape(table.note)}.",
+            "\n".join([*_head(table.head), *lines])]  # fmt: skip
+
+
+def _list(told: Sequence[tuple[str, str]]) -> str:
+    lines = [f"{escape(head)}: {escape(text)}" if head else escape(text) for head, text in told]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _findings(r: Report) -> str:

@@ -1,5 +1,6 @@
-"""plots/*.png: the dashboard's charts as pictures, for papers and for report.md."""
+"""plots/: the dashboard's charts as pictures, for papers and for report.md."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,18 @@ from cnnjax.study import files
 WIDTH, PAIR = 560, 380  # Pixels of one view alone and of views side by side, before doubling.
 
 
-def write(folder: Path, charts: Sequence[Chart]) -> list[tuple[str, str]]:
-    """Draw every chart; (title, path relative to the folder) of each.
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A chart's words and the path of its drawing, relative to the study's folder."""
+
+    title: str
+    path: str
+    caption: str
+    alt: str
+
+
+def write(folder: Path, charts: Sequence[Chart]) -> list[Picture]:
+    """Draw every chart, as SVG for report.md and as PNG for what takes no SVG.
 
     Raises:
       UserError: the disk refuses.
@@ -24,9 +35,11 @@ def write(folder: Path, charts: Sequence[Chart]) -> list[tuple[str, str]]:
         (folder / "plots").mkdir(exist_ok=True)
     written = []
     for chart in charts:
-        png = vl_convert.vegalite_to_png(json.dumps(files.plain(picture(chart))), scale=2)
-        files.replace(folder / "plots" / f"{chart.name}.png", png)
-        written.append((chart.title, f"plots/{chart.name}.png"))
+        vega = vl_convert.vegalite_to_vega(json.dumps(files.plain(picture(chart))))
+        svg = vl_convert.vega_to_svg(vega)
+        files.write_text(folder / "plots" / f"{chart.name}.svg", svg)
+        files.replace(folder / "plots" / f"{chart.name}.png", vl_convert.svg_to_png(svg, scale=2))
+        written.append(Picture(chart.title, f"plots/{chart.name}.svg", chart.caption, chart.alt))
     return written
 
 

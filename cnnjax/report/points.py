@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cnnjax.report import words
 from cnnjax.study.records import Axis, Point, Record, Study
@@ -162,6 +162,14 @@ class Summary:
     def less(self, row: Row, base: Row) -> Terms:
         """The contrast of what `row` has over `base`."""
         return [*self.terms(row), *((-w, sample) for w, sample in self.terms(base))]
+
+
+def distinct(rows: Iterable[Row]) -> list[Row]:
+    """A point that stands in two series once, where it first stands."""
+    first: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        first.setdefault(row.point.runs, row)
+    return list(first.values())
 
 
 def curve_means(

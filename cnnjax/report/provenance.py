@@ -1,8 +1,8 @@
-"""Where the figures come from: command, source, software, hardware, data and what it all took."""
+"""Where the figures come from: command, source, software, hardware and data."""
 
 from collections.abc import Iterable
 
-from cnnjax.report import input_wait, tuning, words
+from cnnjax.report import tuning, words
 from cnnjax.report.condition import hardware, plan_runs
 from cnnjax.report.findings import Report
 from cnnjax.study.records import Record
@@ -24,9 +24,6 @@ def provenance(r: Report) -> list[tuple[str, str]]:
         ("Data from", _all(line(run.data.get("provenance")) for run in runs)),
         ("Weights from", _all(run.source for run in runs)),
         ("Runs", _counts(r, runs)),
-        ("Training time", _time(runs)),
-        ("Input wait", input_wait.told(runs)),
-        ("Training compute", _compute(runs)),
     ]
     return [(what, value) for what, value in told if value]
 
@@ -56,17 +53,3 @@ def _counts(r: Report, runs: list[Record]) -> str:
     told = f"{r.finished} of {r.planned} ended"
     what = named(tuning.tuned(r.study, [r.study.plan]) or [tuning.RATE], "s")
     return f"{told}, {tune} of them to choose {what}" if tune else told
-
-
-def _time(runs: list[Record]) -> str:
-    known = [t for run in runs if (t := run.timings.get("train_seconds")) is not None]
-    compile_ = sum(run.timings.get("compile_seconds") or 0 for run in runs)
-    if not known:
-        return ""
-    told = f"{words.duration(sum(known))} over all runs, tuning included, compilation excluded"
-    return f"{told} ({words.duration(compile_)} more)" if compile_ else told
-
-
-def _compute(runs: list[Record]) -> str:
-    known = [m for run in runs if (m := run.measures.get("train_macs")) is not None]
-    return f"{words.si(sum(known))} MACs over all runs, tuning included" if known else ""

@@ -109,5 +109,7 @@ def distinct(values: Mapping[str, str | None]) -> str:
 
 
 def pixels(v: float | None) -> str:
-    """A receptive field's side as a square: `23×23`."""
-    return "–" if v is None else f"{axis_value(v)}×{axis_value(v)}"
+    """A receptive field's side as a square: `23×23`; of two nets that bracket a budget it is
+    between pixels."""
+    side = "–" if v is None else axis_value(round(v, 1))
+    return side if v is None else f"{side}×{side}"

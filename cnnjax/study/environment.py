@@ -67,8 +67,12 @@ def revision() -> str | None:
 
 
 def hardware(devices: Any) -> dict[str, Any]:
-    """The devices of a training and the machine around them."""
+    """The devices of a training and the machine around them; `peak_flops` is what all devices
+    together could do a second (`train.peaks`), where that is known."""
+    from cnnjax.train.peaks import peak
+
     first = devices.mesh.devices.flat[0]
+    there = peak(first.device_kind)
     return {
         "devices": f"{devices.count} × {first.device_kind}",
         "kind": first.platform,
@@ -76,7 +80,7 @@ def hardware(devices: Any) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "processor": _processor(),
         "host": platform.node(),
-    }
+    } | ({"peak_flops": there.flops * devices.count} if there else {})
 
 
 def place(devices: Any) -> str:

@@ -88,7 +88,6 @@ class Worker:
         record = self._begin(run)
         try:
             run.carry_out(self, record)
-            record["timings"]["total_seconds"] = round(time.monotonic() - started, 3)
         except KeyboardInterrupt:
             self.folder.write_record(run.key, record | {"status": "stopped"})
             raise
@@ -96,6 +95,8 @@ class Worker:
             if refused := files.refusal(e, self.folder.path):
                 raise refused from None
             record |= self._failed(run, e)
+        took = round(time.monotonic() - started, 3)
+        record["timings"] = record.get("timings", {}) | {"total_seconds": took}
         record["finished"] = entry.now()
         self.folder.write_record(run.key, record)
         if record["status"] == "stopped":

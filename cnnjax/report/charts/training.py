@@ -20,7 +20,7 @@ from cnnjax.report.charts.parts import (
     tooltip,
     view,
 )
-from cnnjax.report.points import RISING, Row, Summary, curve_means
+from cnnjax.report.points import RISING, Row, Summary, curve_means, distinct
 from cnnjax.study.tuning import named
 
 HEIGHT = 240
@@ -183,7 +183,11 @@ def _diverged(s: Summary, rows: list[Row]) -> set[float]:
 
 def training_gap(s: Summary) -> Chart | None:
     """Training against test accuracy, a row a point."""
-    rows = [row for row in above_chance(_unique(s)) if s.score(row) and row.scores["train"]]
+    rows = [
+        row
+        for row in above_chance(distinct(row for series in s.series for row in s.of(series)))
+        if s.score(row) and row.scores["train"]
+    ]
     if not rows:
         return None
     keys = (Key("train", theme.var("muted")), Key(s.shown_name, theme.var("c0")))
@@ -217,14 +221,6 @@ def training_gap(s: Summary) -> Chart | None:
         views=(view(layers, max(26 * len(rows), 60)),),
         legend=legend(keys),
     )  # fmt: skip
-
-
-def _unique(s: Summary) -> list[Row]:
-    """Rows along the series; a point in two series once, where it first stands."""
-    found: dict[tuple[str, ...], Row] = {}
-    for row in (row for series in s.series for row in s.of(series)):
-        found.setdefault(row.point.runs, row)
-    return list(found.values())
 
 
 def _short(s: Summary, row: Row) -> str:
