@@ -9,7 +9,7 @@ import pytest
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
-from cnnjax.study import progress
+from cnnjax.study import conduct, progress
 from cnnjax.study import worker as worker_module
 from cnnjax.study.conduct import Conductor, new_plan
 from cnnjax.study.executors.inline import Inline
@@ -253,6 +253,21 @@ def test_what_was_tuned_to_the_grids_edge_is_not_trained_again_either(run, worke
         first.chosen(points[0])[0] != trials(2e-6)[0]
     )  # Not the middle one, which plans assume at first.
     assert conductor().waiting() == []
+
+
+def test_a_run_under_way_is_followed_now_and_then(run, worker, monkeypatch):
+    monkeypatch.setattr(conduct, "FOLLOW", 0.0)
+    followed, rows = [], []
+
+    def follow(key):
+        followed.append(key)
+        rows.append(len(worker.folder.read_curve(key)))
+
+    plan = new_plan("python launch.py", {}, False)
+    given = (worker.folder, Inline(worker), [Point(run, trials(0.1), 2)], plan, lambda: None)
+    Conductor(*given, follow=follow).conduct(progress.Progress({}, 2, stream=io.StringIO()))
+    assert len(set(followed)) == 2
+    assert rows[0] == 0 and any(rows)
 
 
 class Counting(Inline):

@@ -193,6 +193,22 @@ def test_a_file_grows_with_its_run(study):
     assert [step for step, _ in scalars(only(places(study)[key]).read_bytes())] == [1, 2]
 
 
+def test_a_run_is_followed_epoch_by_epoch_and_nothing_else_is_read(study, monkeypatch):
+    key, record, curve = a_run(study)
+    study.write_record(key, record | {"status": "running", "metrics": {}})
+    read = []
+    own = Folder.read_record
+    monkeypatch.setattr(Folder, "read_record", lambda self, k: read.append(k) or own(self, k))
+    for epochs in (1, 2, 5):
+        study.truncate_curve(key, 0)
+        for row in curve[:epochs]:
+            study.append_curve(key, row)
+        tensorboard.follow(study.path, key)
+        found = scalars(only(places(study)[key]).read_bytes())
+        assert [step for step, _ in found] == list(range(1, epochs + 1))
+    assert set(read) == {key}
+
+
 def test_a_half_written_file_is_completed(study):
     key, *_ = a_run(study)
     path = only(places(study)[key])

@@ -1,5 +1,6 @@
 """`--experiment=NAME`: flags → experiment → runs → report → answer."""
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -124,9 +125,15 @@ def _conductor(
     def report() -> None:
         from cnnjax.report import write
 
-        write(folder.path, plots=True)
+        write(folder.path)
 
-    return Conductor(folder, executor, points, plan, report, v.retries)
+    def follow(key: str) -> None:
+        from cnnjax.report import tensorboard
+
+        with contextlib.suppress(UserError):  # The report says so when the run has ended.
+            tensorboard.follow(folder.path, key)
+
+    return Conductor(folder, executor, points, plan, report, v.retries, follow=follow)
 
 
 def _launch(front: flags.FlagValues, found: Any) -> Any:

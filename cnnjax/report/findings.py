@@ -1,7 +1,6 @@
 """What the study found, in words: the one place the terminal, report.md and the dashboard read."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from cnnjax.report import (
     caution,

@@ -23,7 +23,7 @@ OFF, MOST = 1.5, 8  # Times from the line that are worth a word, and how many ne
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """How latency goes with a cost over nets: Spearman's rank correlation, and the line of least
+    """How a time goes with a cost over nets: Spearman's rank correlation, and the line of least
     squares through their logarithms."""
 
     rows: tuple[Row, ...]
@@ -48,14 +48,19 @@ class Column:
 
 
 def law(s: Summary, cost: str = "macs") -> Law | None:
-    """None with too few nets, or where they are all alike."""
+    """Of the latencies that were measured; none with too few nets, or where they are all alike."""
     rows = [row for row in s.rows if row.readings.get(cost) and row.readings.get(LATENCY)]
-    x, y = ([row.readings[name] for row in rows] for name in (cost, LATENCY))
+    return through([(row, row.readings[cost], row.readings[LATENCY]) for row in rows])
+
+
+def through(points: Sequence[tuple[Row, float, float]]) -> Law | None:
+    """Of (row, cost, milliseconds); none with too few, or where they are all alike."""
+    rows, x, y = zip(*points, strict=True) if points else ((), (), ())
     rank = stats.rank_correlation(x, y) if len(rows) >= FEWEST else None
     if rank is None:
         return None
     slope, level = np.polyfit(np.log(x), np.log(y), 1)
-    return Law(tuple(rows), rank, float(slope), float(level))
+    return Law(rows, rank, float(slope), float(level))
 
 
 def off(s: Summary) -> list[tuple[float, Row]]:

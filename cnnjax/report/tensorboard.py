@@ -8,14 +8,14 @@ import datetime
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnjax.report import condition, events
 from cnnjax.report.points import BAD, MEASURES
 from cnnjax.study import files, locks
-from cnnjax.study.records import Axis, Record, Study, read_run
+from cnnjax.study.records import Axis, Record, Study, read_head, read_run
 from cnnjax.study.results import Folder
 from cnnjax.study.untrusted import line
 
@@ -26,8 +26,9 @@ _TIMES = {"epoch", "step", "seconds"}
 _KEYED = re.compile(r".* ([0-9a-f]{16})", re.DOTALL)
 
 
-def write(study: Study) -> None:
-    """Bring the event files up to the records; runs that did not change are not read again.
+def write(study: Study, keys: Iterable[str] | None = None) -> None:
+    """Bring the event files up to the records, all or those of some runs; runs that did not change
+    are not read again.
 
     Raises:
       UserError: the disk refuses.
@@ -42,8 +43,18 @@ def write(study: Study) -> None:
             return  # Another launch is at it.
         with files.telling(home):
             places = dict(_places(home))
-            for key in study.records:
+            for key in study.records if keys is None else keys:
                 _write(study, key, home, places.get(key))
+
+
+def follow(folder: Path, key: str) -> None:
+    """Bring a run's event file up to its curve while the run goes on.
+
+    Raises:
+      UserError: as `write`; the study can't be read.
+    """
+    head = read_head(Folder(folder).read_study())
+    write(Study(folder, **head, plans=[], records={}, curves={}, warnings=[]), [key])
 
 
 def content(record: Record, curve: list[dict[str, Any]]) -> bytes:

@@ -6,6 +6,7 @@ order, decides nothing but when: whether a run is done is read from its record.
 
 import dataclasses
 import datetime
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,11 +23,13 @@ from cnnjax.study.tuning import Trial
 from cnnjax.study.worker import Stopped, finished
 
 POLL = 1.0  # Seconds between two looks at what others are at.
+FOLLOW = 5.0  # Seconds, at least, between two tellings of how far a run is.
 
 
 @dataclasses.dataclass
 class Conductor:
-    """Carries out one plan. `report` is called after every run that ended.
+    """Carries out one plan. `report` is called after every run that ended, `follow` now and then
+    with the key of one that is under way.
 
     A run is begun again at most `retries` times where its process died or its failure may pass; an
     attempt that was stopped and came further than the one before does not count.
@@ -39,6 +42,7 @@ class Conductor:
     report: Callable[[], None]
     retries: int = 2
     missing: Sequence[Missing] = ()
+    follow: Callable[[str], None] = lambda key: None
 
     def __post_init__(self) -> None:
         self.records: dict[str, Mapping[str, Any]] = {}
@@ -46,6 +50,7 @@ class Conductor:
         self._out: dict[str, _Attempt] = {}  # What the executor has taken.
         self._elsewhere: dict[str, Job] = {}  # What another launch is at.
         self._tries: dict[str, int] = {}
+        self._told: dict[str, float] = {}  # When a run was followed last.
         looked: set[str] = set()  # Which replicates there are follows from the tuning.
         while new := [run for run in self.all_runs() if run.key not in looked]:
             for run in new:
@@ -155,9 +160,16 @@ class Conductor:
 
     def _wait(self, progress: Progress) -> dict[str, str]:
         if self._out:
-            return self.executor.wait(progress.step)
+            return self.executor.wait(functools.partial(self._step, progress))
         time.sleep(POLL)
         return {}
+
+    def _step(self, progress: Progress, run: Job, step: int, steps: int) -> None:
+        progress.step(run, step, steps)
+        now = time.monotonic()
+        if now - self._told.setdefault(run.key, now) >= FOLLOW:
+            self._told[run.key] = now
+            self.follow(run.key)
 
     def _judged(self, key: str, why: str) -> Job | None:
         """A run of ours that has ended: it, if its record is there to stay."""
