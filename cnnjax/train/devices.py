@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.data import pipeline
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
-from cnnjax.train import convolution, scan
+from cnnjax.train import convolution, pooling, scan
 from cnnjax.train.placing import outline, placed
 from cnnjax.train.recipe import Recipe
 
@@ -80,7 +80,7 @@ class Devices:
             return Context(remat=self.remat)
         return Context(
             conv=convolution.conv_general_dilated,
-            max_pool=convolution.max_pool,
+            max_pool=pooling.max_pool,
             remat=self.remat,
         )
 
