@@ -25,11 +25,12 @@ STANDS_ON = {
     "train": ["compute", "data"],
     "transfer": ["train"],  # The project's own runs are a source of weights too.
     "study": ["transfer"],
+    "peers": ["study"],  # Other frameworks' versions of our nets, which the benchmark imports.
     "report": ["study"],
     "api": ["report"],
     "cnnjax": ["api"],  # The package's own __init__.
     "cli": ["cnnjax"],
-    "experiments": ["cnnjax"],
+    "experiments": ["cnnjax", "peers"],
     "launch": ["cli", "cnnjax"],
 }
 DEVICES = {"jax", "jaxlib", "flax", "optax", "orbax"}  # The report reads results and nothing else.

@@ -155,7 +155,7 @@ def test_measuring_stops_where_it_is_told_to():
 
 def test_weights_are_drawn_as_the_net_has_them():
     task = Task.on_any_images(small_net(), Recipe(batch_size=4), SHAPE, 10)
-    bench = speed._Bench(task, local(count=1), 0)
+    bench = speed.Bench(task, local(count=1), 0)
     expected = jax.eval_shape(lambda k: speed.init(task, k), jax.random.key(0))
     same = jax.tree.map(
         lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), bench.state, expected
@@ -172,7 +172,7 @@ def test_weights_are_drawn_as_the_net_has_them():
 def test_every_step_that_is_timed_is_taken(tune):
     """Also beyond the steps that the training would have."""
     task = Task.on_any_images(small_net(), Recipe(epochs=3, batch_size=4, fine_tune=tune), SHAPE, 3)
-    call, _ = speed._Bench(task, local(count=1), 0).training()
+    call, _ = speed.Bench(task, local(count=1), 0).training()
     assert [int(call(count)) for count in (1, 1, 20)] == [1, 2, 22]
 
 

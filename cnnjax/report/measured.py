@@ -1,15 +1,21 @@
 """Studies that measured and trained nothing: their table and findings."""
 
-from cnnjax.report import scaling, speed
+from types import ModuleType
+
+from cnnjax.report import scaling, speed, versus
 from cnnjax.report.points import Summary
 from cnnjax.report.speed import Column
 
 
 def columns(s: Summary) -> list[Column]:
     """The table's columns."""
-    return scaling.columns(s) if scaling.used(s) else speed.columns(s)
+    return _kind(s).columns(s)
 
 
 def told(s: Summary) -> list[tuple[str, str, str]]:
     """(head, text, tone) of each finding."""
-    return scaling.told(s) if scaling.used(s) else speed.told(s)
+    return _kind(s).told(s)
+
+
+def _kind(s: Summary) -> ModuleType:
+    return next((kind for kind in (scaling, versus) if kind.used(s)), speed)

@@ -123,8 +123,8 @@ def columns(s: Summary) -> list[Column]:
         reading("training images/s", "train_images_per_second", words.si, True),
         reading("compiling inference", "inference_compile_seconds", _seconds),
         reading("compiling the step", "train_step_compile_seconds", _seconds),
-        reading("memory, inference", "inference_temp_bytes", _bytes),
-        reading("memory, step", "train_step_temp_bytes", _bytes),
+        reading("memory, inference", "inference_temp_bytes", bytes_),
+        reading("memory, step", "train_step_temp_bytes", bytes_),
         cost("activations"),
         cost("params"),
         Column("receptive field", lambda row: words.pixels(row.measures["receptive_field"]),
@@ -146,7 +146,7 @@ def told(s: Summary) -> list[tuple[str, str, str]]:
         found.append(("Against their MACs", text, "worse" if ratio > 1 else "better"))
     found += [("Latency of one image", _range(rows, "latency_ms", time), "note")]
     found += list(_training(rows))
-    found += [(name, text, "note") for name, text in _lists(s)]
+    found += [(name, text, "note") for name, text in lists(s)]
     runs = [run for row in rows for run in (*row.done, *row.bad)]
     found += [("Measured on", "; ".join(dict.fromkeys(map(machine, runs))), "note")]
     return [*found, ("How", HOW, "note")]
@@ -199,13 +199,13 @@ def _training(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
     yield ("Training", text, "note")
     for head, name, text_of in (
         ("Compiling a training step", "train_step_compile_seconds", _seconds),
-        ("Memory of a training step", "train_step_temp_bytes", _bytes),
+        ("Memory of a training step", "train_step_temp_bytes", bytes_),
     ):
         if any(row.readings.get(name) is not None for row in able):
             yield (head, _range(able, name, text_of), "note")
 
 
-def _lists(s: Summary) -> Iterator[tuple[str, str]]:
+def lists(s: Summary) -> Iterator[tuple[str, str]]:
     """What could not be measured, each remark once with its nets."""
     notes: dict[str, list[str]] = {}
     for row in s.rows:
@@ -233,5 +233,6 @@ def _seconds(v: float) -> str:
     return f"{words.si(v)} s"
 
 
-def _bytes(v: float) -> str:
+def bytes_(v: float) -> str:
+    """`12.4 MB`"""
     return f"{words.si(v)}B" if v >= 1000 else f"{words.si(v)} B"

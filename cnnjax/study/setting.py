@@ -94,6 +94,7 @@ class Setting:
         self,
         net: Any,
         instrument: Any,
+        /,
         *,
         label: str,
         image_shape: Any = None,

@@ -107,7 +107,7 @@ class Speed:
           MemoryError: a program needs more memory than the machine has free.
         """
         clock, size = Clock(self.seconds, stop), self.batch_size
-        bench = _Bench(
+        bench = Bench(
             Task.on_any_images(net, self.recipe, image_shape, self.recipe.epochs), devices, seed
         )
         compiling = calling = 0.0  # Seconds, of the last program.
@@ -121,10 +121,7 @@ class Speed:
             found: dict[str, Any] = {}
             needed, left = compiling + 2 * calling, clock.left()
             if needed < left:
-                with uncached():
-                    begun = time.perf_counter()
-                    call, compiled = make()
-                    compiling = time.perf_counter() - begun
+                call, compiled, compiling = built(make)
                 found |= {"compile_seconds": compiling, "temp_bytes": temp_bytes(compiled)}
                 check_memory(compiled, devices.platform)
                 left = clock.left()
@@ -163,11 +160,19 @@ def step_seconds(
       MemoryError: the program needs more memory than the machine has free.
     """
     recipe = speed.recipe
-    bench = _Bench(Task.on_any_images(net, recipe, image_shape, recipe.epochs), devices, 0)
+    bench = Bench(Task.on_any_images(net, recipe, image_shape, recipe.epochs), devices, 0)
     call, compiled = bench.training()
     check_memory(compiled, devices.platform)
     found = [Clock(speed.seconds).time(call, MANY)[0] for _ in range(repeats)]
     return [float(np.median(times)) for times in found]
+
+
+def built(make: Callable[[], tuple[Callable[[int], Any], Any]]) -> tuple[Any, Any, float]:
+    """A program made from nothing, whatever was compiled before, and the seconds that it took."""
+    with uncached():
+        begun = time.perf_counter()
+        call, compiled = make()
+        return call, compiled, time.perf_counter() - begun
 
 
 def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
@@ -178,7 +183,7 @@ def _named(program: str, found: dict[str, Any], size: int) -> dict[str, float]:
     return named
 
 
-class _Bench:
+class Bench:
     """A net with weights on the devices, and its programs: each a pair (a call that waits for its
     result, the compiled program)."""
 

@@ -19,6 +19,7 @@ from cnnjax.report.charts import (
     speed,
     training,
     transfer,
+    versus,
 )
 from cnnjax.report.charts.parts import Chart
 from cnnjax.report.findings import Report
@@ -51,6 +52,7 @@ def every(r: Report, breakdowns: Sequence[Breakdown]) -> list[Chart]:
         training.curves(s),
         training.rates(s),
         scaling.devices(s),
+        versus.ratios(s),
         latency.latency(s, "macs"),
         latency.latency(s, "activations"),
         latency.training(s),

@@ -1,0 +1,27 @@
+"""The same nets in other frameworks, made from the same values, to be measured beside ours.
+
+A peer is a module with `make(net, image_shape, batch_size, seed)`, which gives its `Programs`; it
+imports its framework inside, so that one that is not installed is named as absent.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """`call(count)` computes so many times over and waits; `compile_seconds` are those before the
+    first, None where nothing is compiled; `temp_bytes` XLA's temporary memory, where it is XLA's.
+    """
+
+    call: Callable[[int], object]
+    compile_seconds: float | None = None
+    temp_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """Of one net in one framework; they are made when they are asked for."""
+
+    train_step: Callable[[], Program]
+    inference: Callable[[], Program]

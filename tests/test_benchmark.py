@@ -1,0 +1,109 @@
+"""The benchmark beside other frameworks: its experiment, its instrument, and what is told of it."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from cnnjax import nets
+from cnnjax.cli.main import main
+from cnnjax.errors import UserError
+from cnnjax.peers import Program, versus
+from cnnjax.report import measured
+from cnnjax.report import versus as told_of
+from cnnjax.report.charts import every
+from cnnjax.study.results import Folder
+from cnnjax.train.devices import local
+from tests.test_report import told
+
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    command = ["--experiment=benchmark", "--quick", "--devices=1", "--peers=flax", "--seconds=1"]
+    assert main([*command, f"--results={results}"], EXPERIMENTS) == 0
+    return Folder(results / "benchmark")
+
+
+def test_it_measures_ours_beside_plain_flax(study):
+    (record,) = study.load().records.values()
+    assert record.status == "done"
+    for who in ("cnnjax", "flax"):
+        for program in ("train_step", "inference"):
+            low, middle, high = (
+                record.measures[f"{who}_{program}_{name}"] for name in ("q1_ms", "ms", "q3_ms")
+            )
+            assert 0 < low <= middle <= high
+            assert record.measures[f"{who}_{program}_compile_seconds"] > 0
+            assert record.measures[f"{who}_{program}_temp_bytes"] > 0
+            assert record.measures[f"{who}_{program}_repeats"] >= versus.LEAST
+    found = told(study)
+    head, text, _ = measured.told(found.summary)[0]
+    assert head == "Beside plain Flax"
+    mine, theirs = (record.measures[f"{who}_train_step_ms"] for who in ("cnnjax", "flax"))
+    assert f"a training step takes {mine / theirs:.2f}× its time over 1 net" in text
+    assert next(c.name for c in every(found, [])) == "versus"
+
+
+def test_ratios_are_of_medians_and_their_mean_is_geometric(study):
+    (row,) = told(study).summary.rows
+    row.readings.update({"cnnjax_train_step_ms": 2.0, "torch_train_step_ms": 4.0})
+    assert told_of.ratio(row, "torch", "train_step") == 0.5
+    assert told_of.ratio(row, "keras", "train_step") is None
+
+    class Two:
+        rows = (row, row)
+
+    mean, n = told_of.over_all(Two, "torch", "train_step")
+    assert (mean, n) == (pytest.approx(math.sqrt(0.5 * 0.5)), 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (["--peers=pytorch"], "unknown peer 'pytorch': did you mean 'torch'?"),
+        (["--nets=resnet21"], "unknown net of the benchmark 'resnet21': did you mean 'resnet20'?"),
+        (["--batches=0"], "--batches"),
+    ],
+)
+def test_what_is_not_in_the_list_is_named_with_its_nearest(flags, error, tmp_path, capsys):
+    assert main(["--experiment=benchmark", *flags, f"--results={tmp_path}"], EXPERIMENTS) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_is_named_and_the_rest_measured(tmp_path, monkeypatch):
+    monkeypatch.setitem(versus.PEERS, "torch", ("pytorch", "eager", ("no_such_package",)))
+    command = ["--experiment=benchmark", "--quick", "--devices=1", "--peers=torch", "--seconds=1"]
+    assert main([*command, f"--results={tmp_path}"], EXPERIMENTS) == 0
+    study = Folder(tmp_path / "benchmark")
+    note = "torch is absent: no_such_package is not installed"
+    assert note in study.load().plan.points[0].notes
+    assert ("Absent", note, "note") in measured.told(told(study).summary)
+    assert "cnnjax_train_step_ms" in next(iter(study.load().records.values())).measures
+
+
+def test_one_device_alone_is_compared():
+    with pytest.raises(UserError, match="of one device: --devices=1"):
+        versus.Versus().check(local(count=2))
+
+
+def test_peers_take_turns_and_each_begins_warm():
+    """What another left in the caches is not timed: every timing has a call before it."""
+    calls = []
+    made = {
+        name: Program(lambda count, name=name: calls.append((name, count))) for name in ("a", "b")
+    }
+    times = versus._rounds(made, 0.0, lambda: False)
+    assert {name: len(t) for name, t in times.items()} == {"a": versus.LEAST, "b": versus.LEAST}
+    rounds = calls[4:]  # The first call and its timing, of each.
+    assert [name for name, _ in rounds[:8]] == ["a", "a", "b", "b"] * 2
+    assert [count for _, count in rounds[:4]][::2] == [1, 1]
+
+
+def test_every_net_of_the_list_is_there():
+    from experiments import benchmark
+
+    for name, (base, axes) in benchmark.LIST.items():
+        assert nets.get(base, 10, benchmark.SHAPE, **axes), name
