@@ -35,7 +35,7 @@ TOLERANCE = flags.DEFINE_float(
 X = ("compute", "compute (× the base)")
 SERIES = "axis"
 DEFAULTS = Defaults(
-    common=SMALL | {"net": "resnet14_slim", "epochs": 6, "learning_rates": "0.1,0.3,0.9"},
+    common=SMALL | {"net": "resnet14_slim", "epochs": 6, "learning_rates": "0.03,0.1,0.3"},
     quick=QUICK | {"axes": "width,length", "factors": "0.5,1,2", "equal": "none"},
 )
 
