@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.report import drawer, explorer, page, tables, theme, words
+from cnnjax.report import drawer, explorer, packed, page, tables, theme, words
 from cnnjax.report.charts.parts import LINKED, Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
@@ -197,7 +197,7 @@ def data(charts: Sequence[Chart], explored: Mapping[str, Any] = explorer.NOTHING
         "palette": theme.palette(dark=False),  # Of what is saved.
         "shapes": {name: _PATHS[name] for name in theme.SHAPES},
         "linked": LINKED,
-        "charts": {f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)},
+        **packed.pack({f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)}),
         "explorer": explored,
     })  # fmt: skip
     text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
