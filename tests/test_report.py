@@ -621,7 +621,7 @@ places = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1, max
 
 @given(places)
 def test_labels_near_each_other_stand_apart(data):
-    heights = charts.accuracy._apart(data, near=0.5, least=0.1)
+    heights = charts.labels.apart(data, near=0.5, least=0.1)
     for i, (x, y) in enumerate(data):
         assert heights[i] >= y
         for j in range(i):

@@ -46,9 +46,9 @@ def section(found: Mapping[str, Any]) -> str:
 def data(s: Summary) -> dict[str, Any]:
     """`columns` of values by run, and `points`, each with its runs' places and its intervals.
 
-    A column is a `name`, a `title`, its `values` (as `packed.column` has them) and a `kind`: `share` (a fraction), `number` or
-    `text`. A point's figure in a column is the mean of its runs', but for accuracies, which have
-    `scores`: (mean, low, high), by column.
+    A column is a `name`, a `title`, its `values` as `packed.column` has them, and a `kind`: `share`
+    (a fraction), `number` or `text`. A point's figure in a column is the mean of its runs', but for
+    accuracies, which have `scores`: (mean, low, high), by column.
     """
     runs: dict[str, int] = {}
     found: list[Record] = []

@@ -62,3 +62,8 @@ def _layers(data: Any, replace: Callable[[Any], dict[str, Any]]) -> Any:
         return {k: _layers(v, replace) for k, v in data.items()}
     return [_layers(v, replace) for v in data] if isinstance(data, list) else data
 
+
+def text(data: Any) -> str:
+    """JSON that can't end the element that it stands in."""
+    made = json.dumps(files.plain(data), allow_nan=False, separators=(",", ":"))
+    return made.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
