@@ -9,6 +9,7 @@ import select
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 from tests.browser import CHROMIUM
 
@@ -67,6 +68,16 @@ class Page:
         )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def busy(self):
+        """Milliseconds that the page's main thread has worked, as the system counts them: what
+        would have passed on a machine with nothing else to do."""
+        held, self._session = self._session, None
+        found = self.send("SystemInfo.getProcessInfo")["processInfo"]
+        self._session = held
+        renderer = max((p for p in found if p["type"] == "renderer"), key=lambda p: p["cpuTime"])
+        stat = Path(f"/proc/{renderer['id']}/task/{renderer['id']}/schedstat")
+        return int(stat.read_text().split()[0]) / 1e6
 
     def send(self, method, **params):
         self._number += 1

@@ -144,7 +144,7 @@ def few(seeds: list[dict]) -> list[dict]:
 def seeds_told(summary: Summary) -> str:
     """What a caption says of the seeds' dots."""
     total = sum(len(row.values(summary.shown)) for row in summary.rows)
-    return "small dots are single seeds" if total <= DOTS else "single seeds are in the explorer"
+    return "small dots are single seeds" if total <= DOTS else "single seeds are in table.csv"
 
 
 def x_axis(summary: Summary, rows: Sequence[Row]) -> Spec:

@@ -28,6 +28,7 @@ from cnnjax.report.points import RISING, Row, Summary, curve_means
 from cnnjax.study.tuning import named
 
 HEIGHT = 240
+LINES = 30  # Of a crowd.
 
 
 def curves(s: Summary) -> Chart | None:
@@ -63,7 +64,7 @@ def curves(s: Summary) -> Chart | None:
         title="Learning curves",
         caption="Validation accuracy by epoch: "
         + (
-            f"means over seeds of {CROWD} points of each series, evenly along it. "
+            f"means over seeds of {LINES} points of each series, evenly along it. "
             if crowd
             else "thin lines are seeds, bold ones their mean. "
         )
@@ -80,7 +81,8 @@ def _shown(s: Summary) -> list[Row]:
     """The rows with a line each; of a crowd some along each series."""
     if all(len(s.of(name)) <= CROWD for name in s.series):
         return list(s.rows)
-    return [row for name in s.series for row in spaced([r for r in s.of(name) if r.done])]
+    rows = {name: [row for row in s.of(name) if row.done] for name in s.series}
+    return [row for some in rows.values() for row in spaced(some, LINES)]
 
 
 def _lines(s: Summary, row: Row, both: bool, seeds: bool = True) -> tuple[list[dict], list[dict]]:
