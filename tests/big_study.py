@@ -44,7 +44,7 @@ def spaces(points):
 KINDS = {"along": along, "spaces": spaces}
 
 
-def write(path, kind="along", runs=5000, seeds=SEEDS):
+def write(path, kind="along", runs=5000, seeds=SEEDS, epochs=12):
     """Write a study of so many finished runs, without tuning, and return its folder."""
     study = KINDS[kind](runs // seeds)
     axis = study.get("axis") or study["x"]["axis"]
@@ -59,7 +59,7 @@ def write(path, kind="along", runs=5000, seeds=SEEDS):
             place = {"series": name, axis: x}
             keys = [synthetic.key(kind, name, x, seed) for seed in range(seeds)]
             for seed, key in enumerate(keys):
-                _run(folder, kind, key, place, x, macs, truth, seed)
+                _run(folder, kind, key, place, x, macs, truth, seed, epochs)
             points.append({
                 "net": f"net{x}", "axes": place, "notes": [], "learning_rate": 0.1, "tune": [],
                 "runs": keys, "seeds": seeds,
@@ -71,10 +71,21 @@ def write(path, kind="along", runs=5000, seeds=SEEDS):
     return folder
 
 
-def _run(folder, kind, key, place, x, macs, truth, seed):
+def _run(folder, kind, key, place, x, macs, truth, seed, epochs):
     # Not by the folder's own writing, which waits for the disk at every file.
     record, curve, _ = synthetic.run(
-        kind, key, "replicate", f"net{x}", place, x, macs, truth, 0.1, seed, answers=False
+        kind,
+        key,
+        "replicate",
+        f"net{x}",
+        place,
+        x,
+        macs,
+        truth,
+        0.1,
+        seed,
+        epochs=epochs,
+        answers=False,
     )
     home = folder.run_dir(key)
     home.mkdir()

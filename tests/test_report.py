@@ -343,8 +343,8 @@ def test_planted_effects_of_scale_and_clutter_are_found(studies):
 
 
 def test_bins_hold_every_example_once(studies):
-    edges = breakdown._edges(breakdown.np.linspace(0, 1, 100))
     values = breakdown.np.linspace(0, 1, 100)
+    edges = breakdown._edges(values, [values])
     inside = sum(((values >= a) & (values <= b)).astype(int) for a, b in edges)
     assert inside.tolist() == [1] * 100
 

@@ -59,9 +59,9 @@ def _breakdown(
     return Breakdown(name.replace("_", " "), _names(edges), cells)
 
 
-def _identifies(distinct: np.ndarray) -> bool:
+def _identifies(values: np.ndarray) -> bool:
     """Numbers that name things (which original an image shows) measure nothing to split by."""
-    return bool((distinct == np.round(distinct)).all()) and len(distinct) > 100
+    return bool((values == np.round(values)).all()) and len(np.unique(values)) > 100
 
 
 def _edges(distinct: np.ndarray, everything: list[np.ndarray]) -> list[tuple[float, float]]:

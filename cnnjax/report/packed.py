@@ -12,7 +12,7 @@ from typing import Any
 
 from cnnjax.study import files
 
-MANY = 100  # Rows; fewer are no burden and stay legible.
+MANY = 40  # Rows; fewer are no burden and stay legible.
 
 
 def pack(charts: Mapping[str, Any]) -> dict[str, Any]:
