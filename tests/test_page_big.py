@@ -114,7 +114,7 @@ def test_only_what_is_near_the_window_is_drawn(still):
       return {first, nodes, last: !!views.at(-1).querySelector("svg, canvas"), all: views.length,
         then: drawn(), heights: views.filter((v) => v.offsetHeight < 60).length};"""
     found = still.run(LOADED + script)
-    assert found["first"] <= 2 < found["all"]
+    assert found["first"] <= 4 < found["all"]
     assert found["nodes"] < 8000
     assert found["last"]
     assert found["then"] < found["all"]
@@ -140,8 +140,11 @@ def test_what_is_not_drawn_can_be_saved_and_printed(still):
     assert len(json.loads(saved["Vega-Lite"])["concat"]) == 2
     assert "Learning curves" in saved["SVG"]
     assert saved["PNG"] > 10_000
-    still.send("Page.printToPDF")
-    assert still.run(LOADED + "return drawn()") == every > first
+    # Before paper is drawn on nothing runs but what the event begins, and no timer.
+    script = 'dispatchEvent(new Event("beforeprint")); await wait(0); return [drawn(), rows()];'
+    rows = 'const rows = () => document.querySelector(".tabled tbody").rows.length;'
+    assert still.run(LOADED + rows + script) == [every, 1000]
+    assert first < every
 
 
 @browser.there
@@ -160,7 +163,7 @@ def test_a_large_table_sorts_filters_and_opens_rows_that_are_not_shown(still):
       const kept = [...rows()].map((r) => r.textContent);
       cnnjax.pick(new Set([998]));
       document.querySelector(".tabled").scrollIntoView();
-      await wait(300);
+      for (let i = 0; i < 100 && !rows()[0].className; i++) await wait(50);
       const picked = [...rows()].map((r) => r.className);
       box.value = "no such"; box.dispatchEvent(new Event("input"));
       cnnjax.drawer(777);
@@ -173,7 +176,7 @@ def test_a_large_table_sorts_filters_and_opens_rows_that_are_not_shown(still):
     assert found["best"] > 90
     assert found["kept"] == 1
     assert found["picked"] == ["picked"]
-    assert found["name"] == "residual width 278"
+    assert found["name"].endswith("width 278")  # Of which the file has no drawer.
 
 
 # By the clock. On a machine that is busy with something else everything is late: there it counts
