@@ -123,7 +123,8 @@ def write(path, experiment="filter_size", seeds=5, quick=False, done=1.0, spoil=
     return folder
 
 
-def run(experiment, k, role, net, place, x, macs, truth, rate, seed, quick=False, epochs=12):
+def run(experiment, k, role, net, place, x, macs, truth, rate, seed, quick=False, epochs=12,
+        answers=True):  # fmt: skip
     """One run's record, curve and predictions, drawn about its planted accuracy."""
     rng = np.random.default_rng(int(k, 16))
     flat = truth < 0.15
@@ -179,7 +180,7 @@ def run(experiment, k, role, net, place, x, macs, truth, rate, seed, quick=False
                  "test_examples": 1500, "notes": []},
         "error": None, "started": TIME.format(1), "finished": TIME.format(2), "epochs_done": epochs,
     }  # fmt: skip
-    return record, curve, predictions(rng, test, flat, 1500)
+    return record, curve, predictions(rng, test, flat, 1500) if answers else None
 
 
 def predictions(rng, accuracy, flat, n):

@@ -69,6 +69,26 @@ class Page(html.parser.HTMLParser):
             self.text += data
 
 
+def unpacked(data):
+    """The charts with rows in place of references to columns."""
+
+    def column(packed):
+        return packed if isinstance(packed, list) else [packed["of"][i] for i in packed["at"]]
+
+    def whole(part):
+        if isinstance(part, list):
+            return [whole(v) for v in part]
+        if not isinstance(part, dict):
+            return part
+        if "packed" not in part:
+            return {k: whole(v) for k, v in part.items()}
+        fields = {f: column(data["columns"][i]) for f, i in data["sets"][part["packed"]].items()}
+        values = zip(*fields.values(), strict=True)
+        return {"values": [dict(zip(fields, row, strict=True)) for row in values]}
+
+    return whole(data["charts"])
+
+
 def page(folder):
     return Page((folder.path / "dashboard.html").read_text())
 
@@ -323,8 +343,8 @@ def test_planted_effects_of_scale_and_clutter_are_found(studies):
 
 
 def test_bins_hold_every_example_once(studies):
-    edges = breakdown._edges(breakdown.np.linspace(0, 1, 100))
     values = breakdown.np.linspace(0, 1, 100)
+    edges = breakdown._edges(values, [values])
     inside = sum(((values >= a) & (values <= b)).astype(int) for a, b in edges)
     assert inside.tolist() == [1] * 100
 
@@ -430,7 +450,7 @@ def test_every_chart_has_its_place_its_words_and_a_valid_specification(studies, 
     views = {a["id"]: a for t, a in found.tags if a.get("class") == "view"}
     assert list(views) == list(data["charts"])
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in views.values())
-    for spec in data["charts"].values():
+    for spec in unpacked(data).values():
         vl_convert.vegalite_to_vega(json.dumps(spec | {"config": data["config"]}))
 
 
@@ -622,7 +642,7 @@ places = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1, max
 
 @given(places)
 def test_labels_near_each_other_stand_apart(data):
-    heights = charts.accuracy._apart(data, near=0.5, least=0.1)
+    heights = charts.labels.apart(data, near=0.5, least=0.1)
     for i, (x, y) in enumerate(data):
         assert heights[i] >= y
         for j in range(i):

@@ -41,14 +41,17 @@ def _breakdown(
     summary: Summary, read: Mapping[str, Mapping[str, tuple]], name: str
 ) -> Breakdown | None:
     everything = [data[name][0] for data in read.values() if name in data]
-    edges = _edges(np.concatenate(everything))
-    if len(edges) < 2 or _identifies(np.concatenate(everything)):
+    once = {id(values): values for values in everything}  # Most runs saw the same examples.
+    distinct = np.unique(np.concatenate(list(once.values())))
+    edges = _edges(distinct, everything)
+    if len(edges) < 2 or _identifies(distinct):
         return None
+    inside = {i: [(v >= a) & (v <= b) for a, b in edges] for i, v in once.items()}
     shares = {}
     for place, row in enumerate(summary.rows):
         data = [read[run.key][name] for run in row.done if name in read.get(run.key, {})]
         if data:
-            shares[place] = np.array([_shares(extra, right, edges) for extra, right in data]).T
+            shares[place] = np.array([_shares(inside[id(extra)], right) for extra, right in data]).T
     columns = [column[np.isfinite(column)] for table in shares.values() for column in table]
     common = stats.spread(columns)
     cells = {
@@ -63,12 +66,12 @@ def _identifies(values: np.ndarray) -> bool:
     return bool((values == np.round(values)).all()) and len(np.unique(values)) > 100
 
 
-def _edges(values: np.ndarray) -> list[tuple[float, float]]:
-    """(lowest, highest) of each bin: the distinct values if they are few, else thirds."""
-    distinct = np.unique(values)
+def _edges(distinct: np.ndarray, everything: list[np.ndarray]) -> list[tuple[float, float]]:
+    """(lowest, highest) of each bin: the distinct values if they are few, else thirds of all."""
     if len(distinct) <= 6:
         return [(float(v), float(v)) for v in distinct]
-    low, a, b, high = (float(v) for v in np.quantile(values, (0, 1 / 3, 2 / 3, 1)))
+    whole = np.concatenate(everything)
+    low, a, b, high = (float(v) for v in np.quantile(whole, (0, 1 / 3, 2 / 3, 1)))
     bounds = [(low, a), (np.nextafter(a, high), b), (np.nextafter(b, high), high)]
     return [(float(x), float(y)) for x, y in bounds if x <= y]
 
@@ -77,8 +80,7 @@ def _names(edges: list[tuple[float, float]]) -> tuple[str, ...]:
     return tuple(f"{a:.3g}" if a == b else f"{a:.3g}–{b:.3g}" for a, b in edges)
 
 
-def _shares(extra: np.ndarray, right: np.ndarray, edges: list[tuple[float, float]]) -> list[float]:
-    inside = [(extra >= a) & (extra <= b) for a, b in edges]
+def _shares(inside: list[np.ndarray], right: np.ndarray) -> list[float]:
     return [float(right[i].mean()) if i.any() else float("nan") for i in inside]
 
 

@@ -1,14 +1,17 @@
 """Which points are compared, and how: differences with intervals corrected for their number."""
 
+import collections
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from cnnjax.report import words
 from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study import stats
 from cnnjax.study.stats import Interval
 
+TOLD = 60  # Of more comparisons the most telling are told and drawn.
 VERDICTS = {
     "better": "",
     "worse": "",
@@ -86,6 +89,27 @@ def compare(summary: Summary) -> list[Comparison]:
     pairs = [p for p in _pairs(summary) if summary.terms(p[0]) and summary.terms(p[1])]
     gaps = stats.family([summary.less(a, b) for a, b, _ in pairs], summary.spread)
     return [Comparison(a, b, gap, across) for (a, b, across), gap in zip(pairs, gaps, strict=True)]
+
+
+def telling(comparisons: Sequence[Comparison], most: int = TOLD) -> list[Comparison]:
+    """All of them, or of more than `most` those with the largest differences for the width of
+    their intervals, in the order in which they stand."""
+
+    def ratio(c: Comparison) -> float:
+        half = (c.gap.high - c.gap.low) / 2 if c.gap.known else math.inf
+        return abs(c.gap.mean) / half if half else math.inf
+
+    kept = sorted(range(len(comparisons)), key=lambda i: -ratio(comparisons[i]))[:most]
+    return [comparisons[i] for i in sorted(kept)]
+
+
+def untold(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """(head, text) of how many are not told one by one, and what came of all."""
+    left = len(comparisons) - len(telling(comparisons))
+    counts = collections.Counter(c.verdict for c in comparisons)
+    every = words.listed([f"{counts[v]} {VERDICTS[v] or v}" for v in VERDICTS if counts[v]])
+    text = f"the most telling are told, {left} are not; of all {len(comparisons)}: {every}"
+    return [("Comparisons", text)] if left else []
 
 
 def planned(summary: Summary) -> int:

@@ -2,18 +2,17 @@
 
 import functools
 import html
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.report import bill, design, drawer, explorer, page, tables, theme, words
+from cnnjax.report import bill, design, drawer, explorer, packed, page, tables, theme, words
 from cnnjax.report.charts.parts import LINKED, Chart, Key
 from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
-from cnnjax.study import files
 
 MARKS = {"better": "▲", "worse": "▼", "open": "≈", "unknown": "?"}
+LISTENED = 4000  # Characters of a chart's description.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     # Vega compiles its expressions; ours hold no text from records.
@@ -143,7 +142,7 @@ def figures(charts: Sequence[Chart]) -> str:
 
 def _figure(c: Chart) -> str:
     e = html.escape
-    alt = e(c.alt, quote=True)
+    alt = e(_short(c.alt), quote=True)
     views = "".join(
         f'<div class="view" id="{e(c.name)}-{i}" role="img" aria-label="{alt}"></div>'
         for i in range(len(c.views))
@@ -156,6 +155,12 @@ def _figure(c: Chart) -> str:
         + f'<div class="views{" stacked" if c.columns == 1 else ""}" '
         f'style="--n:{min(len(c.views), c.columns)}">{views}</div></figure>'
     )
+
+
+def _short(alt: str) -> str:
+    """A description that can be listened to: its first figures, where there are many."""
+    told = alt[:LISTENED].rpartition("; ")[0] or alt[:LISTENED]
+    return alt if len(alt) <= LISTENED else f"{told}; and more, which “Save as CSV” has"
 
 
 _PATHS = {
@@ -217,16 +222,14 @@ def _bold(text: str) -> str:
 
 def data(charts: Sequence[Chart], explored: Mapping[str, Any] = explorer.NOTHING) -> str:
     """The element with the charts' data: JSON that can't end it."""
-    plain = files.plain({
+    text = packed.text({
         "config": theme.config(),
         "palette": theme.palette(dark=False),  # Of what is saved.
         "shapes": {name: _PATHS[name] for name in theme.SHAPES},
         "linked": LINKED,
-        "charts": {f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)},
+        **packed.pack({f"{c.name}-{i}": view for c in charts for i, view in enumerate(c.views)}),
         "explorer": explored,
     })  # fmt: skip
-    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
-    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f'<script type="application/json" id="chart-data">{text}</script>'
 
 

@@ -4,7 +4,7 @@ holds in figures, and the points that the runs are of."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnjax.report import words
+from cnnjax.report import packed, words
 from cnnjax.report.points import SPLITS, Row, Summary
 from cnnjax.study.records import Axis, Record
 
@@ -46,9 +46,9 @@ def section(found: Mapping[str, Any]) -> str:
 def data(s: Summary) -> dict[str, Any]:
     """`columns` of values by run, and `points`, each with its runs' places and its intervals.
 
-    A column is a `name`, a `title`, its `values` and a `kind`: `share` (a fraction), `number` or
-    `text`. A point's figure in a column is the mean of its runs', but for accuracies, which have
-    `scores`: (mean, low, high), by column.
+    A column is a `name`, a `title`, its `values` as `packed.column` has them, and a `kind`: `share`
+    (a fraction), `number` or `text`. A point's figure in a column is the mean of its runs', but for
+    accuracies, which have `scores`: (mean, low, high), by column.
     """
     runs: dict[str, int] = {}
     found: list[Record] = []
@@ -110,8 +110,7 @@ def _column(name: str, values: list[Any]) -> dict[str, Any]:
         kind = "share"
     else:
         kind = "number"
-    values = [float(f"{v:.6g}") if isinstance(v, float) else v for v in values]
-    return {"name": name, "title": title(name), "kind": kind, "values": values}
+    return {"name": name, "title": title(name), "kind": kind, "values": packed.column(values)}
 
 
 def title(name: str) -> str:

@@ -18,7 +18,7 @@ from cnnjax.report import (
 )
 from cnnjax.report.advice import advise
 from cnnjax.report.answers import Table, tables
-from cnnjax.report.comparisons import VERDICTS, Comparison, compare
+from cnnjax.report.comparisons import VERDICTS, Comparison, compare, telling, untold
 from cnnjax.report.condition import Failure, banners, failures, plan_runs, progress
 from cnnjax.report.doubling import Gain, gains
 from cnnjax.report.gather import summarise
@@ -112,7 +112,8 @@ def _findings(r: Report) -> list[Finding]:
     found = [*_doubled(r), *found] if s.of_compute else [*found, *_doubled(r)]
     found += [Finding("Fastest", goal.told(s), "lead")] if goal.reached(s) else []
     found += [Finding("Compute that pre-training saves", text, "lead") for text in transfer.told(s)]
-    found += [_said(s, c) for c in r.comparisons]
+    found += [_said(s, c) for c in telling(r.comparisons)]
+    found += [Finding(*told) for told in untold(r.comparisons)]
     found += _front(s) if several and not transfer.alone(s) else []
     found += [Finding(*told) for told in doubts.told(s)]
     found += [Finding("Power law", fits.told(law)) for law in r.laws if law.found]

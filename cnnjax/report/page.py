@@ -6,7 +6,8 @@ from importlib import resources
 STYLES = ("page.css", "drawer.css")
 # In the order in which they run.
 SCRIPTS = (
-    "page.js", "select.js", "charts.js", "explore.js", "export.js", "tables.js", "drawer.js",
+    "page.js", "data.js", "lazy.js", "select.js", "charts.js", "explore.js", "export.js",
+    "tables.js", "drawer.js",
 )  # fmt: skip
 
 

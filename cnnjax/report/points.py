@@ -1,6 +1,7 @@
 """A study's points as the report speaks of them: seeds gathered into means and intervals."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -110,6 +111,11 @@ class Summary:
         """Whether the study measures and trains nothing."""
         return any(row.probed for row in self.rows)
 
+    @functools.cached_property
+    def pretrained(self) -> bool:
+        """Whether any run started from weights."""
+        return any(r.source for row in self.rows for r in (*row.done, *row.bad))
+
     @property
     def sampled(self) -> bool:
         """Whether a series is a sample: its points stand along no axis, they are numbered."""
@@ -137,7 +143,7 @@ class Summary:
     def cost_name(self) -> str:
         return "training MACs" if self.of_compute else "MACs"
 
-    @property
+    @functools.cached_property
     def series(self) -> list[str]:
         """Their names in the plan's order; one empty name where the study has none."""
         return list(dict.fromkeys(row.series for row in self.rows))
@@ -147,7 +153,7 @@ class Summary:
         rows = [row for row in self.rows if row.series == series]
         return sorted(rows, key=lambda r: words.order(r.x)) if self.numeric else rows
 
-    @property
+    @functools.cached_property
     def numeric(self) -> bool:
         """Whether every place on the axis is a number."""
         return all(isinstance(r.x, int | float) and not isinstance(r.x, bool) for r in self.rows)

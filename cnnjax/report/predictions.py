@@ -41,19 +41,23 @@ def read(path: Path, key: str, warnings: list[str]) -> Predictions | None:
     return None
 
 
-@functools.lru_cache(maxsize=4096)  # The report is written after every run; most files stay.
+@functools.lru_cache(maxsize=2**15)  # The report is written after every run; most files stay.
 def _read(path: Path, key: str, stamp: int) -> Predictions | None:
     del stamp
-    folder = Folder(path)
-    names = folder.prediction_names(key)
-    if not {"label", "logits"} <= set(names):
+    data = Folder(path).read_predictions(key, ("label", "logits"), PREFIX)
+    if not data:
         return None
-    extras = [n for n in names if n.startswith(PREFIX)]
-    data = folder.read_predictions(key, ("label", "logits", *extras))
+    extras = [n for n in data if n.startswith(PREFIX)]
     right = np.argmax(data["logits"], axis=-1) == data["label"]
     kept = {n: data[n] for n in extras if data[n].dtype.kind in "iuf" and data[n].ndim == 1}
     if right.ndim != 1 or any(v.shape != right.shape for v in kept.values()):
         raise ValueError("shapes differ")
-    finite = {n.removeprefix(PREFIX): v.astype(float) for n, v in kept.items()
+    finite = {n.removeprefix(PREFIX): _shared(v.astype(float).tobytes()) for n, v in kept.items()
               if np.isfinite(v).all()}  # fmt: skip
     return Predictions(right, finite)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(content: bytes) -> np.ndarray:
+    """The runs of a study are tested on the same examples: what these carry is held once."""
+    return np.frombuffer(content)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from cnnjax.report import tuning, words
-from cnnjax.study.records import Axis, Record, Study
+from cnnjax.study.records import Axis, Plan, Record, Study
 
 BEFORE = ("experiment", "key", "status", "dataset", "net")
 MEASURES = ("params", "macs", "activations", "receptive_field", "train_macs")
@@ -49,8 +49,9 @@ def _shifted(study: Study) -> list[str]:
 
 def rows(study: Study) -> list[dict[str, object]]:
     """A row a run, by axes, role, learning rate and seed; None where nothing is known."""
-    places = {key: _places(study, record) for key, record in study.records.items()}
-    chosen, macs = _chosen(study), tuning.macs_of_runs(study)
+    plans = [_by_run(plan) for plan in reversed(study.plans)]
+    places = {key: _places(plans, record) for key, record in study.records.items()}
+    chosen, macs, measured = _chosen(study), tuning.macs_of_runs(study), _measured(study)
 
     def rank(record: Record) -> tuple:
         first = places[record.key][0]
@@ -60,7 +61,7 @@ def rows(study: Study) -> list[dict[str, object]]:
         return (axes, record.role, words.order(rate), others, record.seed, record.key)
 
     return [
-        _row(study, r, places[r.key])
+        _row(study, r, places[r.key], measured)
         | {"tune_macs": macs.get(r.key)}
         | {f: None if r.role == "probe" else r.field(f) for f in chosen}
         for r in sorted(study.records.values(), key=rank)
@@ -77,7 +78,9 @@ def write(study: Study) -> str:
     return buffer.getvalue()
 
 
-def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[str, object]:
+def _row(
+    study: Study, r: Record, places: Sequence[Mapping[str, Axis]], measured: Sequence[str]
+) -> dict[str, object]:
     axes = {a: _joined([place.get(a) for place in places]) for a in study.axes}
     return (
         axes
@@ -87,18 +90,25 @@ def _row(study: Study, r: Record, places: Sequence[Mapping[str, Axis]]) -> dict[
         | {m: r.metrics.get(m) for m in (*METRICS, *SHIFTED)}
         | {"train_seconds": r.timings.get("train_seconds"), "role": r.role}
         | {"learning_rate": None if r.role == "probe" else r.learning_rate, "quick": r.quick}
-        | {m: r.measures.get(m) for m in _measured(study)}
+        | {m: r.measures.get(m) for m in measured}
         | {"pretrained": r.source or None, "pretrain_macs": r.measures.get("pretrain_macs")}
     )
 
 
-def _places(study: Study, record: Record) -> list[Mapping[str, Axis]]:
+def _by_run(plan: Plan) -> dict[str, list[Mapping[str, Axis]]]:
+    """The places of a plan's points by the keys of their runs."""
+    found: dict[str, list[Mapping[str, Axis]]] = {}
+    for point in plan.points:
+        for key in dict.fromkeys((*point.runs, *point.tune)):
+            found.setdefault(key, []).append(point.axes)
+    return found
+
+
+def _places(
+    plans: Sequence[Mapping[str, list[Mapping[str, Axis]]]], record: Record
+) -> list[Mapping[str, Axis]]:
     """Where the run stands on the axes: in the latest plan that has it, else as it says itself."""
-    for plan in reversed(study.plans):
-        found = [p.axes for p in plan.points if record.key in p.runs or record.key in p.tune]
-        if found:
-            return found
-    return [record.axes]
+    return next((plan[record.key] for plan in plans if record.key in plan), [record.axes])
 
 
 def _joined(values: Sequence[Axis]) -> Axis:

@@ -1,12 +1,13 @@
 """The dashboard's tables: a row a point, which opens its drawer, and a row a run; they sort."""
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cnnjax.report import measured, space, table, transfer, tuning, words
 from cnnjax.report.findings import Report
 from cnnjax.report.points import Row, Summary
+from cnnjax.report.sortable import sortable
 from cnnjax.study.tuning import TUNABLE
 
 KEY = table.BEFORE.index("key")
@@ -17,7 +18,8 @@ def section(r: Report) -> str:
     s = r.summary
     head, rows = _measured(s) if s.probed else _trained(r)
     columns = table.columns(s.study)
-    raw = [[_raw(row[c]) for c in columns] for row in table.rows(s.study)]
+    every = table.rows(s.study)
+    raw = [[_raw(row[c]) for c in columns] for row in every]
     answers = "".join(
         f"<section><h2>{html.escape(t.title)}</h2>"
         f'<p class="quiet">{html.escape(t.note)}.</p>{sortable(t.head, t.rows)}</section>'
@@ -103,52 +105,3 @@ def _raw(v: object) -> tuple[str, Any]:
     if isinstance(v, float):
         return (f"{v:.4g}" if abs(v) < 1e4 else f"{v:.0f}", v)
     return (str(v), v)
-
-
-def sortable(
-    head: Sequence[str],
-    rows: Iterable[Sequence[tuple[str, Any]]],
-    points: Sequence[str] = (),
-    opens: int | None = None,
-    filtered: str = "",
-) -> str:
-    """A table whose columns the reader sorts; cells are (shown, to sort by), text to the left.
-
-    `points` are the ids of the points that each row is of, by which it is picked; the cell in the
-    column `opens` opens that net's drawer; what is `filtered` by typing has that name.
-    """
-    rows = list(rows)
-    text = [any(isinstance(row[i][1], str) and row[i][1] for row in rows) for i in range(len(head))]
-
-    def tag(i: int) -> str:
-        return ' class="text"' if text[i] else ""
-
-    def cell(i: int, point: str, shown: str, key: object) -> str:
-        key = "" if key is None else str(key)
-        sort = f' data-sort="{html.escape(key)}"' if key != shown else ""
-        text = html.escape(shown)
-        if i == opens:
-            text = f'<button type="button" class="net" data-net="{point}">{text}</button>'
-        return f"<td{tag(i)}{sort}>{text}</td>"
-
-    heads = "".join(
-        f'<th scope="col"{tag(i)}><button type="button">{html.escape(h)}</button></th>'
-        for i, h in enumerate(head)
-    )
-    lines = "".join(
-        (f'<tr data-point="{point}">' if point else "<tr>")
-        + "".join(cell(i, point, *c) for i, c in enumerate(row))
-        + "</tr>"
-        for point, row in zip(points or [""] * len(rows), rows, strict=True)
-    )
-    box = (
-        f'<label class="filter"><span>Filter {filtered}</span><input type="search" '
-        'placeholder="words, or test>0.7 macs<2e6" autocomplete="off" spellcheck="false">'
-        '<output></output></label>'
-    )  # fmt: skip
-    table = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
-        f'<table class="sortable"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
-    )
-    return f'<div class="tabled">{box}{table}</div>' if filtered and len(rows) > 3 else table

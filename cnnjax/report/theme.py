@@ -10,6 +10,7 @@ from typing import Any
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 STEPS = 9
+CROWD = 60  # Lines, rows and legend entries that a reader can still tell apart.
 
 LIGHT = {
     "page": "#ffffff", "panel": "#f6f7f9", "ink": "#16191d", "muted": "#5b6470",
@@ -49,9 +50,8 @@ def steps(n: int) -> list[str]:
     """n ordered colours, as far apart as they go."""
     if n == 1:
         return [var("c0")]
-    return [
-        var(f"s{round(i * (STEPS - 1) / (n - 1)) if n <= STEPS else i % STEPS}") for i in range(n)
-    ]
+    turns = STEPS < n <= CROWD  # Neighbours shall differ; of a crowd only the way is seen.
+    return [var(f"s{i % STEPS if turns else round(i * (STEPS - 1) / (n - 1))}") for i in range(n)]
 
 
 def shapes(n: int) -> list[str]:

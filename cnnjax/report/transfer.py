@@ -48,7 +48,7 @@ class Reached:
 
 def used(s: Summary) -> bool:
     """Whether any run started from weights."""
-    return any(r.source for row in s.rows for r in (*row.done, *row.bad))
+    return s.pretrained
 
 
 def alone(s: Summary) -> bool:

@@ -71,8 +71,10 @@ def count(n: int, word: str) -> str:
     return f"{n} {word}{'' if n == 1 else 's'}"
 
 
-def listed(words: list[str]) -> str:
-    """`a, b and c`."""
+def listed(words: list[str], most: int = 40) -> str:
+    """`a, b and c`; of more than `most` the first, and how many more there are."""
+    if len(words) > most:
+        words = [*words[:most], f"{len(words) - most} more"]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 

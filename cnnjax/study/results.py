@@ -175,16 +175,11 @@ class Folder:
         np.savez_compressed(buffer, **arrays)
         files.replace(self._made(key) / "predictions.npz", buffer.getvalue())
 
-    def prediction_names(self, key: str) -> list[str]:
-        """The names of the arrays in the run's predictions; none where there is no file.
-
-        Raises:
-          UserError: as for `read_predictions`.
-        """
-        return self._predictions(key, lambda data: list(data.files)) or []
-
-    def read_predictions(self, key: str, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-        """The arrays, or those named; `{}` where the file or one of the names is missing.
+    def read_predictions(
+        self, key: str, names: tuple[str, ...] = (), prefix: str = ""
+    ) -> dict[str, np.ndarray]:
+        """The arrays, or those named and those whose names begin with the prefix, if one is given;
+        `{}` where the file or one of the names is missing.
 
         Raises:
           UserError: the file is damaged, or holds anything but plain arrays.
@@ -193,7 +188,8 @@ class Folder:
         def read(data: Any) -> dict[str, np.ndarray]:
             if not set(names) <= set(data.files):
                 return {}
-            return {name: data[name] for name in names or data.files}
+            more = [n for n in data.files if prefix and n.startswith(prefix)]
+            return {name: data[name] for name in (*names, *more) or data.files}
 
         return self._predictions(key, read) or {}
 
@@ -274,10 +270,14 @@ class Folder:
 
     def _inside(self, key: str, name: str) -> Path:
         """A regular file of the run's own; a link that leads out of the folder is refused."""
-        path = self.run_dir(key) / name
-        status = path.stat()
-        home = (self.path / "runs").resolve() / key
-        if path.resolve().parent != home or not stat.S_ISREG(status.st_mode):
+        home = self.run_dir(key)
+        path = home / name
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode) or home.is_symlink():  # Elsewhere it is where it stands.
+            status = path.stat()
+            if path.resolve().parent != home.parent.resolve() / key:
+                raise Unreadable("it leads out of its folder or is no plain file")
+        if not stat.S_ISREG(status.st_mode):
             raise Unreadable("it leads out of its folder or is no plain file")
         if status.st_size > (files.LARGEST if name != "predictions.npz" else LARGEST_ARRAYS):
             raise Unreadable(f"{status.st_size} bytes are too many")

@@ -13,6 +13,8 @@
   const state = () => new URLSearchParams(location.hash.slice(1));
   const template = (id) => document.getElementById("net-" + id);
   const opener = (id) => document.querySelector(`[data-net="${CSS.escape(id)}"]`);
+  // Its name, be its row in the page or not; undefined where there is no such row.
+  const called = (id) => opener(id)?.textContent ?? cnnjax.nets().find((n) => n.net === id)?.name;
   let current = null, shown = {};
 
   const remember = (id) => {
@@ -26,7 +28,7 @@
   const spare = (id) => {
     const made = template("none").cloneNode(true);
     made.id = "net-" + id;
-    made.content.querySelector("h2").textContent = opener(id).textContent;
+    made.content.querySelector("h2").textContent = called(id);
     template("none").before(made);
     return made;
   };
@@ -51,7 +53,7 @@
   // Open the drawer of a row by its number; whether there is one.
   cnnjax.drawer = (id) => {
     id = String(id);
-    if (!(template(id) ?? opener(id)) || id === "none") return false;
+    if (!(template(id) ?? called(id)) || id === "none") return false;
     current = id;
     fill(id);
     inside.scrollTop = 0;
@@ -60,10 +62,9 @@
     return true;
   };
 
-  // The numbers of the nets in the order in which the table has them at the moment.
-  const order = () => [...document.querySelectorAll("[data-net]")].map((b) => b.dataset.net);
+  // To the next in the order in which the table has them at the moment.
   const step = (by) => {
-    const nets = [...new Set(order())];
+    const nets = [...new Set(cnnjax.nets().map(({net}) => net).filter(Boolean))];
     const at = nets.indexOf(current);
     if (nets.length) cnnjax.drawer(nets[(at + by + nets.length) % nets.length]);
   };

@@ -2,6 +2,7 @@
 // is chosen stands in the address.
 {
   const PANELS = 12, TICKS = 40;
+  const DOTS = 2000; // More single seeds are a grey cloud over their means.
   const colours = (letter) => Object.keys(cnnjax.data.palette)
     .filter((name) => RegExp(`^${letter}\\d$`).test(name)).length;
   const mean = (values) => {
@@ -110,10 +111,12 @@
         facet: facet ? String(short(figure(p, facet)[0], facet.kind)) : "", n: p.runs.length,
         xs: short(u, x.kind), ys: told};
     });
-    const seeds = kept.flatMap((p, i) => p.runs.length < 2 ? [] : p.runs.map((r) => ({
+    let seeds = kept.flatMap((p, i) => p.runs.length < 2 ? [] : p.runs.map((r) => ({
       point: p.id, key: data[i].key, facet: data[i].facet, x: x.values[r], y: y.values[r]})))
       .filter((d) => d.x !== null && d.y !== null && (!chosen.logx || d.x > 0)
         && (!chosen.logy || d.y > 0));
+    const crowd = seeds.length > DOTS;
+    if (crowd) seeds = [];
     const both = x.kind !== "text" && y.kind !== "text";
     const panels = [...new Set(data.map((d) => d.facet))];
     const ends = (column, name, log) => {
@@ -150,6 +153,7 @@
     const left = points.length - kept.length;
     form.querySelector("output").textContent = [
       left ? `${left} of ${points.length} points have no such figures` : "",
+      crowd ? "too many single seeds to show" : "",
       panels.length > PANELS ? `the first ${PANELS} of ${panels.length} panels` : "",
     ].filter(Boolean).join("; ");
   };

@@ -13,7 +13,7 @@ cnnjax.state = {
 
 {
   const views = new Map(); // Every drawn view by the element it stands in.
-  let picked = null;
+  let picked = null, written;
 
   const whole = (ids) => {
     const {points} = cnnjax.data.explorer;
@@ -25,7 +25,9 @@ cnnjax.state = {
   // Pick points by their ids, or none; other points of the same runs are picked with them.
   cnnjax.pick = (ids) => {
     picked = whole(ids);
-    cnnjax.state.write({pick: picked ? [...picked].sort((a, b) => a - b).join(",") : null});
+    clearTimeout(written); // A brush picks at every step; browsers bear few addresses a second.
+    written = setTimeout(() => cnnjax.state.write({
+      pick: picked ? [...picked].sort((a, b) => a - b).join(",") : null}), 100);
     show();
   };
   cnnjax.picked = () => picked;
@@ -37,13 +39,19 @@ cnnjax.state = {
   };
 
   const signal = () => picked && Object.fromEntries([...picked].map((id) => [id, true]));
-  const show = () => {
-    for (const view of views.values()) view.signal("picked", signal()).runAsync();
-    for (const row of document.querySelectorAll("tr[data-point]")) {
+  const update = (view) => view.signal("picked", signal()).runAsync();
+  // Let the rows of a table look as they are picked.
+  cnnjax.mark = (table) => {
+    for (const row of table.querySelectorAll("tr[data-point]")) {
       const there = picked && row.dataset.point.split(" ").some((id) => picked.has(+id));
       row.classList.toggle("picked", !!there);
       row.classList.toggle("faint", !!picked && !there);
     }
+  };
+  const show = () => {
+    for (const [place, view] of views) cnnjax.later(place, () => update(view));
+    for (const table of document.querySelectorAll("table.sortable"))
+      cnnjax.later(table, () => cnnjax.mark(table));
     const bar = document.getElementById("picked");
     if (!bar) return;
     bar.hidden = !picked;
@@ -71,7 +79,7 @@ cnnjax.state = {
   // Let a view follow what is picked, and pick by a brush, or by a click on a mark.
   cnnjax.link = (place, view, spec) => {
     views.set(place, view);
-    view.signal("picked", signal()).runAsync();
+    if (picked) update(view);
     const has = (name) => { try { view.signal(name); return true; } catch { return false; } };
     if (has("brush"))
       view.addSignalListener("brush", (name, box) => {
@@ -83,7 +91,11 @@ cnnjax.state = {
       if (item?.datum?.point !== undefined) cnnjax.toggle(item.datum.point);
     });
   };
-  cnnjax.unlink = (place) => { views.get(place)?.finalize(); views.delete(place); };
+  cnnjax.unlink = (place) => {
+    cnnjax.forget(place);
+    views.get(place)?.finalize();
+    views.delete(place);
+  };
 
   cnnjax.parts.push(() => {
     for (const place of views.keys()) if (!place.isConnected) cnnjax.unlink(place);

@@ -1,20 +1,25 @@
 """Accuracy against compute, and along the study's axis."""
 
+import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cnnjax.report import theme, words
+from cnnjax.report.charts.labels import labels
 from cnnjax.report.charts.parts import (
+    CROWD,
     Chart,
     Key,
     Spec,
     above_chance,
     chance_rule,
+    few,
     layer,
     legend,
     log_axis,
     name_axis,
     scores,
+    seeds_told,
     series_keys,
     shape,
     share_axis,
@@ -30,7 +35,7 @@ from cnnjax.report.points import SETTING, Row, Summary
 TIP = {"name": "point", "accuracy": "accuracy", "cost": "MACs", "n": "seeds"}
 SEED = {"type": "circle", "size": 16, "opacity": 0.45}
 MEAN = {"type": "point", "filled": True, "size": 90, "opacity": 1}
-NAMED = 60  # Labels that a chart has room for.
+NAMED = CROWD  # Labels that a chart has room for.
 INTERVAL = {"type": "rule", "strokeWidth": 2}
 
 
@@ -80,7 +85,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
               x=x | {"field": "macs"}, y=y, order={"field": "macs"}),
         *_curves(drawn, domain, x, y, look["color"]),
         *chance_rule(s.chance, domain, edge=not _off(data, domain)),
-        layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
+        layer(_on(few(seeds), domain), SEED, x=x, y=y, color=look["color"]),
         layer(_on(data, domain), INTERVAL, x=x, **ends, color=look["color"]),
         layer(_on(data, domain), MEAN, x=x, y=y, **look,
               tooltip=tooltip(**TIP, sure="on the Pareto front")),
@@ -94,7 +99,7 @@ def pareto(s: Summary, laws: Sequence[Law] = ()) -> Chart | None:
     return Chart(
         name="compute",
         title="Accuracy against compute",
-        caption=f"Means over seeds with 95% intervals; small dots are single seeds.{chosen}"
+        caption=f"Means over seeds with 95% intervals; {seeds_told(s)}.{chosen}"
         f"{_edge(s, data, domain)}",
         alt=f"{s.shown_name} accuracy against MACs. " + _told(s, rows),
         views=(view(layers, height),),
@@ -131,17 +136,29 @@ def along(s: Summary) -> Chart | None:
         return None
     there = {row.series for row in rows}
     keys = tuple(key for key in series_keys(s) if key.label in there)
+    every = rows
+    if not s.numeric:
+        rows = _best(rows)
+    most = f" The best {len(rows)} of {len(every)} on validation." if len(rows) < len(every) else ""
     spec = (_along_numbers if s.numeric else _along_names)(s, rows, keys)
     return Chart(
         name="axis",
         title=f"Accuracy along {s.study.x_label or s.study.x_axis}",
-        caption="Means over seeds with 95% intervals; small dots are single seeds."
-        + _edge(s, [{"mean": s.score(row).mean} for row in rows], _domain(s)),
+        caption=f"Means over seeds with 95% intervals; {seeds_told(s)}."
+        + _edge(s, [{"mean": s.score(row).mean} for row in rows], _domain(s))
+        + most,
         alt=f"{s.shown_name} accuracy along {s.study.x_label}. " + _told(s, rows),
         views=(spec,),
         legend=legend(keys),
         wide=s.of_compute,
     )
+
+
+def _best(rows: list[Row]) -> list[Row]:
+    """The rows; of more names than one reads the best on validation."""
+    means = [row.scores["val"].mean if row.scores["val"] else -math.inf for row in rows]
+    kept = sorted(range(len(rows)), key=lambda i: -means[i])[:CROWD]
+    return [rows[i] for i in sorted(kept)]
 
 
 def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
@@ -166,7 +183,7 @@ def _along_numbers(s: Summary, rows: list[Row], keys: tuple[Key, ...]) -> Spec:
     layers = [
         *chance_rule(s.chance, domain, edge=not _off(data, domain)),
         layer(on, {"type": "line", "strokeWidth": 2}, x=x, y=y, color=look["color"]),
-        layer(_on(seeds, domain), SEED, x=x, y=y, color=look["color"]),
+        layer(_on(few(seeds), domain), SEED, x=x, y=y, color=look["color"]),
         layer(on, INTERVAL, x=x, **ends, color=look["color"]),
         layer(on, MEAN, x=x, y=y, **look, tooltip=tooltip(**TIP)),
         *_beyond(data, domain, "y", x=x, color=look["color"]),
@@ -233,7 +250,7 @@ def _beyond(data: list[dict], domain: tuple[float, float], axis: str, **where: S
 def _aside(rows: list[Row], step: float) -> list[float]:
     """How far to move points that stand in several series, so that each can be seen."""
     seen: dict[tuple[str, ...], int] = {}
-    total = {row.point.runs: sum(r.point.runs == row.point.runs for r in rows) for row in rows}
+    total = collections.Counter(row.point.runs for row in rows)
     moves = []
     for row in rows:
         i = seen[row.point.runs] = seen.get(row.point.runs, -1) + 1
@@ -258,41 +275,7 @@ def _edge(s: Summary, data: list[dict], domain: tuple[float, float]) -> str:
     return f" Chance is {chance}, below the axis."
 
 
-def labels(
-    data: list[Mapping], domain: tuple[float, float], height: int, wide: float = 0.08
-) -> list[dict]:
-    """One label a place, moved apart where they would overlap; `wide` is a label's share of the
-    view's width."""
-    once = list({(d["label"], d["macs"]): d for d in data}.values())
-    if not once:
-        return []
-    places = [(math.log10(d["at"]), d["mean"]) for d in once]
-    span = (domain[1] - domain[0]) or 1
-    width = max(x for x, _ in places) - min(x for x, _ in places)
-    heights = _apart(places, wide * width + 1e-9, 14 * span / height)
-    return [{**d, "height": h} for d, h in zip(once, heights, strict=True)]
-
-
 def _told(s: Summary, rows: list[Row]) -> str:
     return "; ".join(
         f"{row.name}: {words.accuracy(s.score(row))} at {words.si(row.macs)}" for row in rows
     )
-
-
-def _apart(places: Sequence[tuple[float, float]], near: float, least: float) -> list[float]:
-    """Heights for labels of (x, y) places so that those within `near` in x stand `least` apart."""
-    heights = [y for _, y in places]
-    for i in sorted(range(len(places)), key=lambda j: places[j][1]):
-        for _ in places:
-            clash = [
-                heights[j]
-                for j in range(len(places))
-                if j != i
-                and (places[j][1], j) < (places[i][1], i)
-                and abs(places[j][0] - places[i][0]) < near
-                and abs(heights[j] - heights[i]) < least
-            ]
-            if not clash:
-                break
-            heights[i] = max(clash) + least
-    return heights

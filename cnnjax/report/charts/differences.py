@@ -6,6 +6,7 @@ from cnnjax.report import theme, words
 from cnnjax.report.breakdown import Breakdown
 from cnnjax.report.charts.accuracy import INTERVAL, MEAN
 from cnnjax.report.charts.parts import (
+    CROWD,
     Chart,
     Key,
     Spec,
@@ -16,12 +17,13 @@ from cnnjax.report.charts.parts import (
     name_axis,
     share_axis,
     share_domain,
+    spaced,
     tooltip,
     view,
     x_axis,
 )
-from cnnjax.report.comparisons import Comparison
-from cnnjax.report.points import SETTING, Summary
+from cnnjax.report.comparisons import Comparison, telling
+from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study.stats import Interval
 
 VERDICTS = (
@@ -41,13 +43,15 @@ VERDICT_NAMES = {
 
 def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
     """Every comparison with its interval, against the line of no difference."""
-    told = [(c, c.gap) for c in comparisons]
+    told = [(c, c.gap) for c in telling(comparisons)]
     together = ", corrected for their number (Holm)" if len(told) > 1 else ""
+    left = len(comparisons) - len(told)
+    most = f" The {len(told)} most telling of {len(comparisons)}." if left else ""
     return _forest(
         "differences",
         "What each step changed",
         f"Difference in {s.shown_name} accuracy, in points, with 95% intervals{together}. "
-        "An interval across the line is no evidence of a difference." + _looked(comparisons),
+        "An interval across the line is no evidence of a difference." + most + _looked(comparisons),
         "points",
         told,
     )
@@ -55,12 +59,15 @@ def differences(s: Summary, comparisons: Sequence[Comparison]) -> Chart | None:
 
 def doublings(comparisons: Sequence[Comparison]) -> Chart | None:
     """Points gained per doubling of training MACs, where they differ."""
-    told = [(c, c.doubling) for c in comparisons if c.doubling is not None]
+    able = [c for c in comparisons if c.doubling is not None]
+    told = [(c, c.doubling) for c in telling(able)]
+    left = len(able) - len(told)
+    most = f" Those of the {len(told)} most telling differences of {len(able)}." if left else ""
     return _forest(
         "doublings",
         "What each doubling of compute bought",
         "The same differences for each doubling of training MACs; steps at equal MACs and "
-        "from or to points at chance are left out." + _looked(comparisons),
+        "from or to points at chance are left out." + most + _looked(comparisons),
         "points per doubling of training MACs",
         told,
     )
@@ -144,6 +151,8 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
         Key(name, hue, "line") for name, hue in zip(b.bins, theme.steps(len(b.bins)), strict=True)
     )
     rows = above_chance(s.rows)
+    # Of a crowd some along each series show the way as well.
+    kept = {row.id for name in s.series for row in spaced(_along(s, name, rows))}
     data = [
         {
             "series": s.rows[place].series, "label": s.rows[place].label, "x": s.rows[place].x,
@@ -152,7 +161,7 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
             "accuracy": words.accuracy(i),
         }
         for place, cells in b.cells.items()
-        if s.rows[place] in rows
+        if place in kept
         and not (s.numeric and s.rows[place].point.axes.get(SETTING))  # They stand at one place.
         for name, i in zip(b.bins, cells, strict=True)
         if i is not None
@@ -170,12 +179,19 @@ def breakdown(s: Summary, b: Breakdown) -> Chart | None:
         name=f"by-{b.name.replace(' ', '-')}",
         title=f"Accuracy by {b.name}",
         caption=f"Test images split by their {b.name}; means over seeds with 95% intervals."
-        + (" Points at chance are left out." if len(rows) < len(s.rows) else ""),
+        + (" Points at chance are left out." if len(rows) < len(s.rows) else "")
+        + (f" {CROWD} points of each series, evenly along it." if len(kept) < len(rows) else ""),
         alt=f"Test accuracy by {b.name}. " + "; ".join(told),
         views=tuple(views),
         legend=keys,
         wide=len(views) > 1,
     )
+
+
+def _along(s: Summary, series: str, rows: Sequence[Row]) -> list[Row]:
+    """The series' rows among those given, along the axis."""
+    ids = {row.id for row in rows}
+    return [row for row in s.of(series) if row.id in ids]
 
 
 def _breakdown_view(s: Summary, data: list[dict], title: str, keys: tuple, domain: tuple) -> Spec:

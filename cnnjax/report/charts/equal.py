@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from cnnjax.report import answers, words
-from cnnjax.report.charts.accuracy import INTERVAL, MEAN, SEED, labels
+from cnnjax.report.charts.accuracy import INTERVAL, MEAN, SEED
+from cnnjax.report.charts.labels import labels
 from cnnjax.report.charts.parts import (
     Chart,
     Key,

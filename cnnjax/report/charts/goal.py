@@ -10,6 +10,7 @@ from cnnjax.report.charts.parts import (
     log_axis,
     name_axis,
     series_keys,
+    spaced,
     tooltip,
     view,
 )
@@ -20,7 +21,8 @@ SEED = {"type": "circle", "size": 16, "opacity": 0.45}
 
 def steps(s: Summary) -> Chart | None:
     """Each seed's steps to the goal, and their geometric mean with its interval."""
-    rows = goal.reached(s)
+    every = goal.reached(s)
+    rows = spaced(every)
     there = [r for r in rows if r.typical]
     if not there:
         return None
@@ -55,7 +57,8 @@ def steps(s: Summary) -> Chart | None:
         name="goal",
         title=f"Steps to {what}",
         caption="Small dots are seeds; the large one is their geometric mean with its 95% "
-        "interval, over the seeds that came there.",
+        "interval, over the seeds that came there."
+        + (f" {len(rows)} points of {len(every)}, evenly along." if len(rows) < len(every) else ""),
         alt=goal.told(s),
         views=(view(layers, 30 * len(names)),),
         legend=legend(keys),

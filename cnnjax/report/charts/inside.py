@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from cnnjax.report import theme, words
-from cnnjax.report.charts.parts import Chart, Key, Spec, colour, layer, log_axis, tooltip, view
+from cnnjax.report.charts.parts import (
+    Chart,
+    Key,
+    Spec,
+    colour,
+    layer,
+    log_axis,
+    spaced,
+    tooltip,
+    view,
+)
 from cnnjax.report.points import Row, Summary
 from cnnjax.study.artifacts import Look, read_inspection
 from cnnjax.study.results import Folder
@@ -27,7 +37,7 @@ def looks(s: Summary) -> list[tuple[Row, Mapping[str, Look]]]:
 
 def flow(s: Summary) -> Chart | None:
     """The norm of the loss's gradient by layer, a view a time and series, a line a point."""
-    rows = [(row, look) for row, look in looks(s) if any(x.flow for x in look.values())]
+    rows = spaced([(r, look) for r, look in looks(s) if any(x.flow for x in look.values())])
     if not rows:
         return None
     names = list(dict.fromkeys(row.label for row, _ in rows))

@@ -17,6 +17,7 @@ SEEDS = (
     "Dots are means over seeds, lines from the quickest to the slowest; both axes are logarithmic. "
     "Whatever else the machine did shows."
 )
+NAMED = 80  # Nets up to which each has its name.
 Box = tuple[float, float, float, float]  # Left, top, right, bottom.
 
 
@@ -78,7 +79,9 @@ def _scatter(
             f"correlation (Spearman) {law.rank:.2f} over {len(law.rows)} nets."
         )
     tips = tooltip(name="net", told=what, costs=cost)
-    labels = _labels(data, x["scale"]["domain"], y["scale"]["domain"])
+    # In a crowd none has room, and each has its tooltip.
+    named = len(data) <= NAMED
+    labels = _labels(data, x["scale"]["domain"], y["scale"]["domain"]) if named else []
     dash = {"type": "line", "strokeDash": [4, 4], "color": theme.var("strong"), "strokeWidth": 1.5,
             "clip": True}  # fmt: skip
     blue = {"color": theme.var("c0")}
@@ -100,7 +103,7 @@ def _scatter(
         title=title,
         caption=how + said,
         alt=f"{title}: {what} against {cost}. "
-        + "; ".join(f"{d['name']}: {d['told']} at {d['costs']}" for d in data),
+        + words.listed([f"{d['name']}: {d['told']} at {d['costs']}" for d in data]),
         views=(view(layers, HEIGHT),),
         wide=True,
     )

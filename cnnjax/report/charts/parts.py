@@ -14,6 +14,8 @@ from cnnjax.report.points import SETTING, Row, Summary
 from cnnjax.study.stats import Interval
 
 Spec = dict[str, Any]
+CROWD = theme.CROWD
+DOTS = 2000  # More single seeds are a grey cloud over their means.
 
 PICKED = {"name": "picked", "value": None}  # What the page's script sets: {id: true}, or null.
 # When a mark is as opaque as it is, and what share of that it has else.
@@ -127,6 +129,24 @@ def above_chance(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not row.at_chance] or list(rows)
 
 
+def spaced(rows: Sequence[Any], most: int = CROWD) -> list[Any]:
+    """All of them, or of more than `most` so many evenly along their order, from end to end."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
+
+
+def few(seeds: list[dict]) -> list[dict]:
+    """The single seeds' dots, none where they are too many."""
+    return seeds if len(seeds) <= DOTS else []
+
+
+def seeds_told(summary: Summary) -> str:
+    """What a caption says of the seeds' dots."""
+    total = sum(len(row.values(summary.shown)) for row in summary.rows)
+    return "small dots are single seeds" if total <= DOTS else "single seeds are in table.csv"
+
+
 def x_axis(summary: Summary, rows: Sequence[Row]) -> Spec:
     """The study's numeric axis: the rows' places are the ticks; logarithmic over a wide span."""
     places = sorted({float(row.x) for row in rows})
@@ -135,11 +155,12 @@ def x_axis(summary: Summary, rows: Sequence[Row]) -> Spec:
     air = 0.06 * (high - low) or 1.0
     wide = math.exp(0.06 * math.log(high / low)) if log else 1
     domain = [low / wide, high * wide] if log else [low - air, high + air]
+    ticks = {"values": places} if len(places) <= CROWD else {"tickCount": 8}
     return {
         "type": "quantitative",
         "scale": {"type": "log" if log else "linear", "domain": domain, "nice": False}
         | ({} if log else {"zero": False}),
-        "axis": {"values": places, "format": "~r" if high < 1e4 else "~s",
+        "axis": {**ticks, "format": "~r" if high < 1e4 else "~s",
                  "title": summary.study.x_label, "labelOverlap": "greedy"},
     }  # fmt: skip
 
@@ -207,8 +228,9 @@ def place_keys(summary: Summary) -> tuple[Key, ...]:
 
 
 def legend(keys: Sequence[Key]) -> tuple[Key, ...]:
-    """No legend for a single thing."""
-    return tuple(keys) if len(keys) > 1 else ()
+    """No legend for a single thing; of a crowd some entries along its steps."""
+    some = spaced(keys, theme.STEPS) if len(keys) > CROWD else keys
+    return tuple(some) if len(keys) > 1 else ()
 
 
 def scores(row: Row, i: Interval, split: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def fields(s: Summary, b: Breakdown) -> Chart | None:
         caption="Test accuracy by the side of the object against the receptive field of the last "
         "map, with 95% intervals. Where the lines draw apart a wider field serves some sizes more "
         "than others; other things than the field may change along them.",
-        alt="Test accuracy by object size and receptive field. " + "; ".join(told),
+        alt="Test accuracy by object size and receptive field. " + words.listed(told),
         views=tuple(views),
         legend=keys,
         wide=len(views) > 1,

@@ -1,8 +1,11 @@
 """How training went: learning curves, learning rates, and the gap from training to test."""
 
+import math
+
 from cnnjax.report import theme, tuning, words
 from cnnjax.report.charts.accuracy import INTERVAL, MEAN
 from cnnjax.report.charts.parts import (
+    CROWD,
     Chart,
     Key,
     Spec,
@@ -17,6 +20,7 @@ from cnnjax.report.charts.parts import (
     scores,
     share_axis,
     share_domain,
+    spaced,
     tooltip,
     view,
 )
@@ -24,6 +28,7 @@ from cnnjax.report.points import RISING, Row, Summary, curve_means, distinct
 from cnnjax.study.tuning import named
 
 HEIGHT = 240
+LINES = 30  # Of a crowd.
 
 
 def curves(s: Summary) -> Chart | None:
@@ -35,7 +40,12 @@ def curves(s: Summary) -> Chart | None:
             Key("validation", theme.var("c0"), "line"),
             Key("training", theme.var("c1"), "line"),
         )
-    lines = {i: _lines(s, row, both) for i, row in enumerate(s.rows)}
+    shown = _shown(s)
+    crowd = len(shown) < len(s.rows)
+    if crowd:
+        labels = {row.label for row in shown}
+        keys = tuple(key for key in keys if key.label in labels)
+    lines = {row.id: _lines(s, row, both, seeds=not crowd) for row in shown}
     everything = [d["mean"] for some in lines.values() for part in some for d in part]
     if not everything:
         return None
@@ -43,7 +53,7 @@ def curves(s: Summary) -> Chart | None:
     last = max(d["epoch"] for some in lines.values() for part in some for d in part)
     views = []
     for series in s.series:
-        rows = [i for i, row in enumerate(s.rows) if row.series == series]
+        rows = [i for i in lines if s.rows[i].series == series]
         thin = [d for i in rows for d in lines[i][0]]
         bold = [d for i in rows for d in lines[i][1]]
         views.append(_curves_view(s, series, thin, bold, keys, domain, last))
@@ -52,8 +62,13 @@ def curves(s: Summary) -> Chart | None:
     return Chart(
         name="curves",
         title="Learning curves",
-        caption="Validation accuracy by epoch: thin lines are seeds, bold ones their mean. "
-        f"▲ still improving: over {100 * RISING:g} point gained in the last fifth of the epochs."
+        caption="Validation accuracy by epoch: "
+        + (
+            f"means over seeds of {LINES} points of each series, evenly along it. "
+            if crowd
+            else "thin lines are seeds, bold ones their mean. "
+        )
+        + f"▲ still improving: over {100 * RISING:g} point gained in the last fifth of the epochs."
         f"{running}",
         alt="Learning curves. Still improving at the end: " + (words.listed(rising) or "none"),
         views=tuple(views),
@@ -62,7 +77,15 @@ def curves(s: Summary) -> Chart | None:
     )
 
 
-def _lines(s: Summary, row: Row, both: bool) -> tuple[list[dict], list[dict]]:
+def _shown(s: Summary) -> list[Row]:
+    """The rows with a line each; of a crowd some along each series."""
+    if all(len(s.of(name)) <= CROWD for name in s.series):
+        return list(s.rows)
+    rows = {name: [row for row in s.of(name) if row.done] for name in s.series}
+    return [row for some in rows.values() for row in spaced(some, LINES)]
+
+
+def _lines(s: Summary, row: Row, both: bool, seeds: bool = True) -> tuple[list[dict], list[dict]]:
     """(thin, bold) data: every seed's curve, and their means with the mark at the end."""
     runs = [(r, s.study.curves.get(r.key, [])) for r in row.done]
     named = [("val_accuracy", "validation" if both else row.label)]
@@ -71,6 +94,7 @@ def _lines(s: Summary, row: Row, both: bool) -> tuple[list[dict], list[dict]]:
         {"label": label, "key": f"{r.key}{label}", "epoch": p["epoch"], "mean": p[metric],
          "point": row.id}
         for r, curve in runs
+        if seeds
         for p in curve
         for metric, label in named
         if p.get(metric) is not None
@@ -117,7 +141,7 @@ def _curves_view(
 
 def rates(s: Summary) -> Chart | None:
     """Validation accuracy of the tuning runs against the learning rate, a view a series."""
-    rows = above_chance([row for row in s.rows if row.rates])
+    rows = above_chance([row for row in _shown(s) if row.rates])
     if not rows:
         return None
     keys = place_keys(s)
@@ -183,13 +207,12 @@ def _diverged(s: Summary, rows: list[Row]) -> set[float]:
 
 def training_gap(s: Summary) -> Chart | None:
     """Training against test accuracy, a row a point."""
-    rows = [
-        row
-        for row in above_chance(distinct(row for series in s.series for row in s.of(series)))
-        if s.score(row) and row.scores["train"]
-    ]
-    if not rows:
+    found = distinct(row for series in s.series for row in s.of(series))
+    every = [row for row in above_chance(found) if s.score(row) and row.scores["train"]]
+    if not every:
         return None
+    rows = _widest(every)
+    most = f" The {len(rows)} widest of {len(every)}, by validation." if rows != every else ""
     keys = (Key("train", theme.var("muted")), Key(s.shown_name, theme.var("c0")))
     data = [
         scores(row, row.scores[split], name) | {"split": name, "row": _short(s, row)}
@@ -215,12 +238,24 @@ def training_gap(s: Summary) -> Chart | None:
     return Chart(
         name="gap",
         title=f"Training against {s.shown_name}",
-        caption="On clean training images, without augmentation; the bar between is the gap.",
+        caption="On clean training images, without augmentation; the bar between is the gap."
+        + most,
         alt=f"Accuracy on training and on {s.shown_name} images: "
         + "; ".join(f"{d['row']}, {d['split']} {d['accuracy']}" for d in data),
         views=(view(layers, max(26 * len(rows), 60)),),
         legend=legend(keys),
     )  # fmt: skip
+
+
+def _widest(rows: list[Row]) -> list[Row]:
+    """The rows, of a crowd those whose training runs furthest ahead of validation."""
+
+    def ahead(i: int) -> float:
+        train, val = rows[i].scores["train"], rows[i].scores["val"]
+        return train.mean - val.mean if val else -math.inf
+
+    kept = sorted(range(len(rows)), key=lambda i: -ahead(i))[:CROWD]
+    return [rows[i] for i in sorted(kept)]
 
 
 def _short(s: Summary, row: Row) -> str:

@@ -17,7 +17,7 @@ from cnnjax.study.results import Folder
 __all__ = ["html", "shown", "templates"]
 
 MOST = 20  # Nets with pictures in the file.
-PICTURES, LAYERS, COSTS = 1_500_000, 250_000, 100_000  # Characters for each kind of drawer.
+PICTURES, LAYERS, COSTS = 1_100_000, 250_000, 100_000  # Characters for each kind of drawer.
 _NOTE = (
     '<p class="quiet">This file keeps the pictures of the nets on the front and the next best: '
     "<code>python launch.py --dashboard</code> shows them of every net.</p>"

@@ -4,11 +4,12 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnjax.report import dashboard, tables, words
+from cnnjax.report import dashboard, words
 from cnnjax.report.charts import studies
 from cnnjax.report.findings import Report
 from cnnjax.report.live import index
 from cnnjax.report.points import Row, Summary
+from cnnjax.report.sortable import sortable
 
 TITLE = "Studies compared"
 HEAD = ("study", "series", "point", "test", "validation", "train", "seeds", "MACs", "params",
@@ -28,7 +29,7 @@ def content(told: Mapping[str, Report | str]) -> str:
         *(_study(name, r) for name, r in told.items()),
         "</section>",
         dashboard.figures(charts),
-        f"<section><h2>Every point</h2>{tables.sortable(HEAD, rows)}</section>",
+        f"<section><h2>Every point</h2>{sortable(HEAD, rows)}</section>",
     ]
     text = "\n".join(inside)
     return f"<main>\n{text}\n</main>\n{dashboard.data(charts)}"

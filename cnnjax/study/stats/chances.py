@@ -36,10 +36,16 @@ def front_chances(
     means = [sum(w * drawn[id(s)] for w, s in merged(gains[i])) for i in known]
     table = np.array(means, float).reshape(len(known), DRAWS)
     cost = np.array([costs[i] for i in known], float)
+    # The best of all that cost no more, over the places in the order of their costs.
+    order = np.argsort(cost, kind="stable")
+    best = np.maximum.accumulate(table[order], axis=0)
+    near = np.searchsorted(cost[order], cost * (1 + tolerance), side="right")
+    below = np.searchsorted(cost[order], cost, side="left")
     for at, i in enumerate(known):
-        more = (table > table[at]) & (cost <= cost[at] * (1 + tolerance))[:, None]
-        less = (table == table[at]) & (cost < cost[at])[:, None]
-        found[i] = float(1 - (more | less).any(0).mean())
+        beaten = best[near[at] - 1] > table[at]
+        if below[at]:
+            beaten |= best[below[at] - 1] == table[at]
+        found[i] = float(1 - beaten.mean())
     return found
 
 
