@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnjax.report import speed, theme, words
-from cnnjax.report.charts.parts import Chart, layer, log_axis, tooltip, view
+from cnnjax.report.charts.parts import CROWD, Chart, layer, log_axis, tooltip, view
 from cnnjax.report.points import Row, Summary, distinct
 
 HEIGHT, WIDTH = 420, 980  # Pixels for which labels are laid out.
@@ -17,7 +17,6 @@ SEEDS = (
     "Dots are means over seeds, lines from the quickest to the slowest; both axes are logarithmic. "
     "Whatever else the machine did shows."
 )
-NAMED = 80  # Nets up to which each has its name.
 Box = tuple[float, float, float, float]  # Left, top, right, bottom.
 
 
@@ -80,7 +79,7 @@ def _scatter(
         )
     tips = tooltip(name="net", told=what, costs=cost)
     # In a crowd none has room, and each has its tooltip.
-    named = len(data) <= NAMED
+    named = len(data) <= CROWD
     labels = _labels(data, x["scale"]["domain"], y["scale"]["domain"]) if named else []
     dash = {"type": "line", "strokeDash": [4, 4], "color": theme.var("strong"), "strokeWidth": 1.5,
             "clip": True}  # fmt: skip
