@@ -33,16 +33,15 @@ def small(name, axis):
 
 
 def kinds(axis):
-    """A name for each small net that there is. Widths come of every kind of block: one of each is
-    slow; depths of every way to make a stage: one of each family. The rest is for `-m every`."""
+    """A name for each small net that there is: those that have every part of any between them are
+    quick or slow, the rest is for `-m every`."""
     made = {}
-    for name in (*QUICK, *zoo.NAMES):
+    for name in (*QUICK, *sorted(zoo.NAMES, key=zoo.blocks)):
         made.setdefault(small(name, axis), name)
-    few = {"width": zoo.firsts((name, net) for net, name in made.items()),
-           "depth": {made[small(name, axis)] for name in zoo.REPRESENTATIVES.values()}}  # fmt: skip
+    few = zoo.covering((name, net) for net, name in made.items())
 
     def marks(name):
-        return () if name in QUICK else zoo.SLOW if name in few[axis] else zoo.EVERY
+        return () if name in QUICK else zoo.SLOW if name in few else zoo.EVERY
 
     return [pytest.param(name, axis, marks=marks(name)) for name in made.values()]
 

@@ -57,6 +57,24 @@ def firsts(named: Iterable[tuple[str, Net]]) -> set[str]:
     return set(found.values())
 
 
+def parts(v: Any) -> set[type]:
+    """The classes of a net's blocks, norms, shortcuts, pools and whatever else it is made of."""
+    inside = v if isinstance(v, tuple) else ()
+    if is_value(v):
+        inside = [getattr(v, f.name) for f in fields(v)]
+    return set().union(*map(parts, inside)) | ({type(v)} if is_value(v) else set())
+
+
+def covering(named: Iterable[tuple[str, Net]]) -> set[str]:
+    """Names of nets that have, between them, every part that any has: the first with each."""
+    found, seen = set(), set()
+    for name, net in named:
+        if parts(net) - seen:
+            found.add(name)
+            seen |= parts(net)
+    return found
+
+
 FAMILIES = _families()
 # The net with the fewest blocks of each family, and all that have few.
 REPRESENTATIVES = {family: min(names, key=blocks) for family, names in FAMILIES.items()}
