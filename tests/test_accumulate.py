@@ -24,7 +24,7 @@ from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import Constant, LinearProbe, Recipe
 from cnnjax.train.step import Batch, init, train_step
-from tests.tiny import small_net, write_dataset
+from tests.tiny import least_net, small_net, write_dataset
 
 BARE = Net(
     stem=Stage(Plain(4, norm=NoNorm()), pool=Pool()),
@@ -72,7 +72,7 @@ def test_without_batch_norm_a_batch_in_parts_is_the_batch(source, whole, parts, 
 
 def test_with_batch_norm_parts_are_the_same_over_any_number_of_devices(source):
     recipe = Recipe(epochs=1, batch_size=16, dtype="float64", accumulate=2)
-    one, many = (trained(source, small_net(), recipe, count=n).state for n in (1, 8))
+    one, many = (trained(source, least_net(), recipe, count=n).state for n in (1, 8))
     assert equal(one, many, 1e-10)
 
 
@@ -123,7 +123,7 @@ def _iterated(f, x):
 
 def test_the_average_is_what_is_evaluated_and_kept(source):
     recipe = Recipe(epochs=2, batch_size=16, ema=0.5)
-    done = trained(source, small_net(), recipe)
+    done = trained(source, least_net(), recipe)
     assert equal(done.variables, done.state.average, 0)
     assert not equal(done.state.average["params"], done.state.params)
     state = done.state
@@ -136,7 +136,7 @@ def test_the_average_is_what_is_evaluated_and_kept(source):
 
 def test_a_probe_keeps_the_average_of_its_last_layer(source):
     recipe = Recipe(epochs=2, batch_size=16, ema=0.5, mixup=0.2, fine_tune=LinearProbe())
-    done = trained(source, small_net(), recipe)
+    done = trained(source, least_net(), recipe)
     kept, moved = done.variables["params"]["head"]["logits"], done.state.params["head"]["logits"]
     assert equal(kept, done.state.average["params"]["head"]["logits"], 0)
     assert not equal(kept, moved)
@@ -144,12 +144,12 @@ def test_a_probe_keeps_the_average_of_its_last_layer(source):
 
 def test_a_resumed_average_is_the_uninterrupted_one_to_the_bit(source, tmp_path):
     recipe = Recipe(epochs=4, batch_size=16, ema=0.9, accumulate=2)
-    whole = trained(source, small_net(), recipe)
+    whole = trained(source, least_net(), recipe)
     asked = iter(range(100))
     stop = Hooks(stop=lambda: next(asked) >= 1)
-    part = trained(source, small_net(), recipe, hooks=stop, saved=tmp_path / "checkpoint")
+    part = trained(source, least_net(), recipe, hooks=stop, saved=tmp_path / "checkpoint")
     assert part.status == "stopped"
-    rest = trained(source, small_net(), recipe, saved=tmp_path / "checkpoint")
+    rest = trained(source, least_net(), recipe, saved=tmp_path / "checkpoint")
     for a, b in zip(jax.tree.leaves(whole.state), jax.tree.leaves(rest.state), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -169,5 +169,5 @@ def test_the_linear_scaling_rule_multiplies_the_rate(source):
     assert Recipe(batch_size=64, learning_rate=0.1).peak_rate == 0.1
     rows = []
     recipe = Recipe(epochs=1, batch_size=16, base_batch_size=8, schedule=Constant())
-    trained(source, small_net(), recipe, hooks=Hooks(epoch=rows.append))
+    trained(source, least_net(), recipe, hooks=Hooks(epoch=rows.append))
     assert rows[0]["learning_rate"] == pytest.approx(0.2)

@@ -105,7 +105,7 @@ def test_an_experiment_of_the_users_own(tmp_path, capsys):
     data = write_dataset(tmp_path / "tiny.npz")
     shutil.copy(FOLDER / "width.py", tmp_path / "my_study.py")
     flags = [f"--experiment={tmp_path}/my_study.py", f"--dataset={data}", "--widths=1", *FLAGS]
-    flags += [f"--results={tmp_path}/results", "--net=tests.tiny:small_net"]
+    flags += [f"--results={tmp_path}/results", "--net=tests.tiny:least_net"]
     assert main(flags, FOLDER) == 0
     assert (tmp_path / "results" / "my_study" / "dashboard.html").exists()
     (tmp_path / "empty.py").write_text('"""Nothing?"""\n')

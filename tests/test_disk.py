@@ -19,7 +19,7 @@ from cnnjax.study.worker import Worker
 from cnnjax.train import loop
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import FLAGS, small_net, trials, write_dataset
+from tests.tiny import FLAGS, least_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -40,7 +40,7 @@ def disk(tmp_path):
 @pytest.fixture
 def run(tmp_path):
     data = Dataset(write_dataset(tmp_path / "tiny.npz"))
-    return Run(small_net(), data, Recipe(epochs=3, batch_size=16), label="small")
+    return Run(least_net(), data, Recipe(epochs=3, batch_size=16), label="small")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from cnnjax.study.results import Folder
 from cnnjax.study.run import Run
 from cnnjax.study.worker import Stopped, Worker
 from cnnjax.values import value
-from tests.tiny import FLAGS, small_net, trials, write_dataset
+from tests.tiny import FLAGS, least_net, small_net, trials, write_dataset
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 HEAD = Head("toys", "What?", ("place", "place"), None)
@@ -330,7 +330,7 @@ def run(tmp_path):
 
     data = Dataset(write_dataset(tmp_path / "tiny.npz"))
     recipe = Recipe(epochs=2, batch_size=16)
-    return Run(small_net(), data, recipe, label="small", axes=(("kernel", 3),))
+    return Run(least_net(), data, recipe, label="small", axes=(("kernel", 3),))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import cnnjax
 from cnnjax import Dataset
 from cnnjax.cli.main import main
-from tests.tiny import FLAGS, small_net, write_dataset
+from tests.tiny import FLAGS, least_net, write_dataset
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 SMALLER = {
@@ -22,10 +22,10 @@ SMALLER = {
         "--tolerance=0.3",
     ],
     "resolution": ["--resolutions=8,12"],
-    "depth": ["--depths=1", "--width=0.25"],
-    "dilation": ["--dilations=1,2"],
+    "depth": ["--depths=1", "--width=0.25", "--noinspect"],
+    "dilation": ["--dilations=1,2", "--noinspect"],
     "train": ["--activation=gelu", "--kernel=2"],
-    "throughput": ["--nets=tests.tiny:small_net", "--seconds=30"],
+    "throughput": ["--nets=tests.tiny:least_net", "--seconds=30"],
     "scaling": ["--devices=1,2", "--seconds=1"],
     "activation": ["--activations=relu,tanh", "--train_error=0.9"],
     "connectivity": ["--kinds=conv,local,full"],
@@ -35,7 +35,7 @@ SMALLER = {
     "transfer": [
         "--sizes=16,32",
         "--ways=scratch,probe,full,gradual",
-        "--rivals=tests.tiny:small_net",
+        "--rivals=tests.tiny:least_net",
     ],
     "design_space": [
         "--spaces=one: kernel=1..3; mixed: kernel=1|3 per stage, width=0.5..2",
@@ -43,7 +43,7 @@ SMALLER = {
         "--macs=1k..10M",
     ],
     "claims": ["--claims=pooling,transfer"],
-    "lineage": ["--nets=lenet5,tests.tiny:small_net", "--macs=200000", "--resolution=32"],
+    "lineage": ["--nets=lenet5,tests.tiny:least_net", "--macs=200000", "--resolution=32"],
 }
 MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
@@ -60,12 +60,10 @@ def test_an_experiment_runs_from_flags_to_dashboard(name, tmp_path, capsys):
     flags = [f"--experiment={name}", f"--dataset={data}", f"--results={tmp_path}/results"]
     flags += [*(f for f in FLAGS if name != "scaling" or "devices" not in f), *SMALLER[name]]
     if name != "depth":
-        flags += ["--net=tests.tiny:small_net"]
-    if name == "dilation":
-        flags += ["--resolution=16"]
+        flags += ["--net=tests.tiny:least_net"]
     if name in ("claims", "transfer"):
         recipe = {"epochs": 1, "batch_size": 16, "devices": 1}
-        net = small_net(3 if name == "transfer" else 2)
+        net = least_net(3 if name == "transfer" else 2)
         known = Dataset(data, classes=() if name == "transfer" else (0, 1))
         cnnjax.fit(net, known, **recipe).save(tmp_path / "weights")
         flags += [f"--pretrained={tmp_path / 'weights'}", "--pretrain_macs=1e9"]

@@ -34,7 +34,7 @@ from cnnjax.train.precision import precision
 from cnnjax.train.recipe import make_recipe
 from tests import parallel
 from tests.test_train import distance
-from tests.tiny import small_net
+from tests.tiny import least_net, small_net
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -262,7 +262,7 @@ def executor(tmp_path):
 
 def test_a_streamed_run_leaves_what_one_in_memory_leaves_and_its_waiting(folder, executor):
     data = Dataset(f"folder:{folder}", stream=False)
-    run = Run(small_net(), data, make_recipe(epochs=2, batch_size=16), label="small")
+    run = Run(least_net(), data, make_recipe(epochs=2, batch_size=16), label="small")
     other = dataclasses.replace(run, dataset=dataclasses.replace(data, stream=True))
     one, two = executor.execute(run), executor.execute(other)
     assert (one["status"], two["status"]) == ("done", "done")
@@ -282,7 +282,7 @@ def test_a_streamed_run_leaves_what_one_in_memory_leaves_and_its_waiting(folder,
 def test_a_run_whose_image_is_broken_failed_and_says_which(folder, executor, monkeypatch):
     data = Dataset(f"folder:{folder}", stream=True)
     load(data)
-    run = Run(small_net(), data, make_recipe(epochs=1, batch_size=16), label="small")
+    run = Run(least_net(), data, make_recipe(epochs=1, batch_size=16), label="small")
     monkeypatch.setattr(pixels, "decode", lambda *_: (_ for _ in ()).throw(ValueError("cut off")))
     record = executor.execute(run)
     assert record["status"] == "failed"

@@ -31,7 +31,7 @@ from cnnjax.train.devices import local
 from cnnjax.train.recipe import make_recipe
 from tests import synthetic_results as synthetic
 from tests import zoo
-from tests.tiny import small_net, write_dataset
+from tests.tiny import least_net, small_net, write_dataset
 
 KEY = "0123456789abcdef"
 
@@ -254,7 +254,7 @@ def test_tuning_and_other_seeds_leave_none(looked):
     folder, key = looked
     name = folder.read_record(key)["config"]["dataset"]["name"]
     for more in ({"seed": 1}, {"test": False}):
-        run = Run(small_net(), Dataset(name), make_recipe(epochs=1, batch_size=16), **more)
+        run = Run(least_net(), Dataset(name), make_recipe(epochs=1, batch_size=16), **more)
         record = Worker(folder, local(count=1), "train").execute(run)
         assert record["status"] == "done", record["error"]
         assert not (folder.run_dir(run.key) / "artifacts").exists()
@@ -264,7 +264,7 @@ def test_a_net_without_pictures_is_done_all_the_same(looked, monkeypatch):
     folder, key = looked
     name = folder.read_record(key)["config"]["dataset"]["name"]
     monkeypatch.setattr("cnnjax.study.pictures.see", lambda *_: 1 / 0)
-    run = Run(small_net(), Dataset(name), make_recipe(epochs=2, batch_size=16))
+    run = Run(least_net(), Dataset(name), make_recipe(epochs=2, batch_size=16))
     record = Worker(folder, local(count=1), "train").execute(run)
     assert record["status"] == "done"
     assert record["notes"] == ["no pictures of the net: division by zero"]

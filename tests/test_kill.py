@@ -14,7 +14,7 @@ import pytest
 from cnnjax.study import files
 from tests.studies import ROOT, children, command, curves, ended, start, table, until
 
-KILLS = int(os.environ.get("CNNJAX_KILLS", "25"))
+KILLS = int(os.environ.get("CNNJAX_KILLS", "9"))
 TWO = ("--executor=local", "--local.workers=2")
 pytestmark = pytest.mark.slow
 
@@ -52,11 +52,13 @@ def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
             return running
 
         running = launch()
-        for _ in range(KILLS):
+        for number in range(KILLS):
             until_changed(running, runs)
             time.sleep(chance.uniform(0, 4))
             if running.poll() is None:
-                victim = chance.choice([running.pid, *children(running.pid)])
+                # By turns, so that few kills hit both kinds; a parent may have no worker just now.
+                workers = children(running.pid) if number % 3 else []
+                victim = chance.choice(workers or [running.pid])
                 print("killed", "parent" if victim == running.pid else "worker", statuses(runs))
                 with contextlib.suppress(ProcessLookupError):  # It ended by itself just now.
                     os.kill(victim, signal.SIGKILL)
@@ -70,7 +72,7 @@ def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, said.read() + done.stdout + done.stderr
     tried = [json.loads(path.read_text())["attempts"] for path in runs.glob("*/record.json")]
-    assert KILLS < 25 or (launches > 1 and any(tried)), "too few were hit at work"
+    assert KILLS < 9 or (launches > 1 and any(tried)), "too few were hit at work"
     assert "Traceback" not in (tmp_path / "said").read_text()
     assert table(killed) == table(tmp_path / "whole")
     assert {row["status"] for row in table(killed)} == {"done"}

@@ -19,8 +19,7 @@ from tests.tiny import small_net
 
 SHAPE = (32, 32, 3)
 MEASURES = ("macs", "params", "activations")
-# Of each way in which widths are made: plain, residual, depthwise, of hidden layers; the rest are
-# slow, and those that differ in size alone are one.
+# Of each way in which widths are made: plain, residual, depthwise, of hidden layers.
 QUICK = ("vgg4_slim", "resnet20", "mobilenet_v1", "lenet5")
 
 
@@ -34,14 +33,17 @@ def small(name, axis):
 
 
 def kinds(axis):
-    """A name for each small net that there is."""
+    """A name for each small net that there is: those that have every part of any between them are
+    quick or slow, the rest is for `-m every`."""
     made = {}
-    for name in (*QUICK, *zoo.NAMES):
+    for name in (*QUICK, *sorted(zoo.NAMES, key=zoo.blocks)):
         made.setdefault(small(name, axis), name)
-    return [
-        pytest.param(name, axis, marks=() if name in QUICK else pytest.mark.slow)
-        for name in made.values()
-    ]
+    few = zoo.covering((name, net) for net, name in made.items())
+
+    def marks(name):
+        return () if name in QUICK else zoo.SLOW if name in few else zoo.EVERY
+
+    return [pytest.param(name, axis, marks=marks(name)) for name in made.values()]
 
 
 def tried(costs, budget, tolerance=match.TOLERANCE):

@@ -26,7 +26,7 @@ def pages(path):
 def test_the_analysis_needs_no_checkpoint(tmp_path, capsys):
     data = write_dataset(tmp_path / "tiny.npz", side=8)
     flags = ["--experiment=width", f"--dataset={data}", "--widths=1,2", f"--results={tmp_path}/r"]
-    flags += [*FLAGS, "--seeds=2", "--net=tests.tiny:small_net", "--inspect"]
+    flags += [*FLAGS, "--seeds=2", "--net=tests.tiny:least_net", "--inspect"]
     assert cli.main(flags, FOLDER) == 0
     path = tmp_path / "r" / "width"
     before = pages(path)
@@ -50,7 +50,7 @@ def test_a_dry_run_counts_its_comparisons_and_uses_the_results_spread(
 ):
     data = write_dataset(tmp_path / "tiny.npz", side=8)
     flags = ["--experiment=width", f"--dataset={data}", "--widths=1,2,3", f"--results={tmp_path}/r"]
-    flags += [*FLAGS, "--seeds=5", "--net=tests.tiny:small_net", "--dry_run"]
+    flags += [*FLAGS, "--seeds=5", "--net=tests.tiny:least_net", "--dry_run"]
     assert cli.main(flags, FOLDER) == 0
     line = capsys.readouterr().out.strip().splitlines()[-1]
     least = least_of(3, 5, 2)

@@ -14,13 +14,13 @@ from cnnjax.train.devices import Devices, local
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scaling import Scaling
 from tests import synthetic_results as synthetic
-from tests.tiny import small_net
+from tests.tiny import least_net, small_net
 
 SMALL = Scaling(Recipe(batch_size=16), Dataset("noise:8:3:48"), 2, seconds=0.1)
 
 
 def test_a_training_is_timed_on_as_many_devices_as_asked():
-    (reading,) = SMALL.readings(small_net(), (8, 8, 3), local())
+    (reading,) = SMALL.readings(least_net(), (8, 8, 3), local())
     found = reading.measures
     assert set(found) <= set(SMALL.units)
     assert found["images_per_second_per_device"] == found["images_per_second"] / 2

@@ -14,7 +14,7 @@ from cnnjax.study.worker import Worker
 from cnnjax.train import shifts
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import small_net, trials, write_dataset
+from tests.tiny import least_net, small_net, trials, write_dataset
 
 
 def by_hand(image, down, right):
@@ -67,7 +67,7 @@ def done(tmp_path_factory):
     folder = Folder(home / "results")
     folder.create({"experiment": "train"})
     recipe = Recipe(epochs=4, batch_size=16)
-    run = Run(small_net(), Dataset(name), recipe, shifts=(1, 2))
+    run = Run(least_net(), Dataset(name), recipe, shifts=(1, 2))
     return name, folder, run, Worker(folder, local(count=1), "train").execute(run)
 
 

@@ -1,6 +1,7 @@
 """A study on a real Slurm of two virtual nodes: whatever happens to its jobs, it ends the same."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -21,9 +22,15 @@ def slurm(tmp_path_factory):
         yield found
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """Where all keep their data, so that what they find can be compared."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def command(tmp_path):
-    return studies.command(tmp_path, tmp_path, "--widths=1", "--learning_rate=0.1", "--epochs=20")
+def command(tmp_path, home):
+    return studies.command(home, tmp_path, "--widths=1", "--learning_rate=0.1", "--epochs=20")
 
 
 def start(slurm, words):
@@ -45,11 +52,19 @@ def begun(folder):
     return until(lambda: next(iter(curves(folder)), None))
 
 
-def whole(command, tmp_path):
-    """The same study in one process, undisturbed; the table that it leaves."""
-    results = tmp_path / "whole"
-    subprocess.run([*command, f"--results={results}"], cwd=ROOT, check=True, capture_output=True)
-    return table(results)
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """The same study in one process, undisturbed: the table that it leaves. Made once for all that
+    ask for the same."""
+
+    @functools.cache
+    def made(*words):
+        results = tmp_path_factory.mktemp("whole")
+        study = [*words, f"--results={results}"]
+        subprocess.run(study, cwd=ROOT, check=True, capture_output=True)
+        return table(results)
+
+    return lambda words: made(*(w for w in words if not w.startswith("--results=")))
 
 
 def test_nothing_listens_but_on_loopback(slurm):
@@ -59,10 +74,10 @@ def test_nothing_listens_but_on_loopback(slurm):
     assert all(line.split()[3].startswith("127.0.0.1:") for line in ours)
 
 
-def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, tmp_path):
+def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, whole, tmp_path):
     said = ended(start(slurm, command))
     assert "2 runs, 2 at a time" in said
-    assert table(tmp_path) == whole(command, tmp_path)
+    assert table(tmp_path) == whole(command)
     assert {record["hardware"]["executor"] for record in records(tmp_path)} == {"slurm"}
     before = jobs(tmp_path)
     assert len(before) == 2
@@ -82,7 +97,7 @@ def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, comm
     assert [record["attempts"] for record in records(tmp_path)] == [[], []]
 
 
-def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, tmp_path):
+def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, whole, tmp_path):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
@@ -94,10 +109,12 @@ def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, tmp_path)
     (record,) = records(tmp_path)
     assert [a["reason"] for a in record["attempts"]] == ["asked to stop"]
     assert jobs(tmp_path) == {key: job}
-    assert table(tmp_path) == whole(words, tmp_path)
+    assert table(tmp_path) == whole(words)
 
 
-def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(slurm, command, tmp_path):
+def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(
+    slurm, command, whole, tmp_path
+):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
@@ -105,10 +122,10 @@ def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(slurm, comma
     slurm.call("scancel", "--batch", "--signal=USR1", job)  # As Slurm does.
     ended(running)
     assert jobs(tmp_path)[key] != job
-    assert table(tmp_path) == whole(words, tmp_path)
+    assert table(tmp_path) == whole(words)
 
 
-def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, tmp_path):
+def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, whole, tmp_path):
     words = [*command, "--epochs=1500", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
@@ -116,7 +133,7 @@ def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, tmp
     ended(running)
     (record,) = records(tmp_path)
     assert record["status"] == "done" and len(record["attempts"]) == 1
-    assert table(tmp_path) == whole(words, tmp_path)
+    assert table(tmp_path) == whole(words)
 
 
 def test_asked_to_stop_jobs_save_and_leave_the_queue(slurm, command, tmp_path):

@@ -28,7 +28,7 @@ from cnnjax.train.recipe import FullTuning, GradualUnfreezing, Recipe
 from cnnjax.train.speed import PROGRAMS, Reading, Speed
 from cnnjax.train.step import Task
 from cnnjax.values import value
-from tests.tiny import small_net, trials
+from tests.tiny import least_net, small_net, trials
 
 SHAPE = (8, 8, 1)
 
@@ -127,7 +127,7 @@ def test_a_program_too_large_for_the_machine_is_refused_before_it_kills_the_proc
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_net_is_measured_whole(count):
     tool = Speed(Recipe(batch_size=8), seconds=120)
-    readings = list(tool.readings(small_net(), SHAPE, local("pmap", count)))
+    readings = list(tool.readings(least_net(), SHAPE, local("pmap", count)))
     assert [r.remark for r in readings] == [""] * Speed.parts
     found = {name: v for r in readings for name, v in r.measures.items()}
     assert found.keys() == tool.units.keys()

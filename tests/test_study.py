@@ -19,7 +19,7 @@ from cnnjax.study.run import TUNING_SEED, Run, difference
 from cnnjax.study.worker import Stopped, Worker, finished
 from cnnjax.train.devices import local
 from cnnjax.train.recipe import Recipe
-from tests.tiny import small_net, trials, write_dataset
+from tests.tiny import least_net, trials, write_dataset
 
 HEAD = Head("tiny", "What?", ("kernel", "kernel"), None)
 
@@ -28,7 +28,7 @@ HEAD = Head("tiny", "What?", ("kernel", "kernel"), None)
 def run(tmp_path):
     data = Dataset(write_dataset(tmp_path / "tiny.npz"))
     recipe = Recipe(epochs=2, batch_size=16)
-    return Run(small_net(), data, recipe, label="small", axes=(("kernel", 3),))
+    return Run(least_net(), data, recipe, label="small", axes=(("kernel", 3),))
 
 
 @pytest.fixture

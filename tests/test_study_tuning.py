@@ -438,7 +438,7 @@ def test_what_others_say_was_chosen_is_trusted_for_nothing(chosen):
 
 
 def test_a_study_that_tunes_two_fields_from_flags_to_report(data, tmp_path):
-    argv = ["--experiment=width", f"--dataset={data}", "--net=tests.tiny:small_net", "--widths=1",
+    argv = ["--experiment=width", f"--dataset={data}", "--net=tests.tiny:least_net", "--widths=1",
             f"--results={tmp_path}", "--seeds=2", "--learning_rates=0.01,0.05", "--epochs=1",
             "--batch_size=16", "--tune=learning_rate,weight_decay", "--weight_decays=1e-4,1e-2",
             "--tune_seeds=2", "--devices=1", "--extend_grid=1"]  # fmt: skip

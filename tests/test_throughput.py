@@ -227,7 +227,7 @@ def test_every_family_of_the_default_list_exists():
 
 
 def test_a_plan_measures_nothing(tmp_path, capsys):
-    flags = ["--experiment=throughput", "--net=tests.tiny:small_net", f"--results={tmp_path}"]
+    flags = ["--experiment=throughput", "--net=tests.tiny:least_net", f"--results={tmp_path}"]
     assert main([*flags, "--dry_run"], FOLDER) == 0
     assert "1 measurements to make" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

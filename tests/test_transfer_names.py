@@ -20,10 +20,7 @@ from tests import zoo
 from tests.named_weights import as_there, drawn, equal, published, tables_of, torchs
 
 PUBLISHED = [name for name in zoo.NAMES if tables_of(name)]
-each = pytest.mark.parametrize(
-    "name",
-    [n if n in zoo.QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PUBLISHED],
-)
+each = zoo.each_of(PUBLISHED)
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.title)

@@ -77,7 +77,7 @@ def halves(name: str, shape: tuple[int, int, int]) -> bool:
     return name.startswith("vgg") and name != "vgg4_slim" and min(shape[:2]) < 32
 
 
-@pytest.mark.parametrize("name", zoo.NAMES)
+@zoo.each
 def test_every_net_adapts_to_small_images(name):
     for shape in (SMALL, MNIST):
         net = nets.get(name, 10, shape)
@@ -122,7 +122,7 @@ REFUSALS = (
 )
 
 
-@hypothesis.settings(max_examples=50)
+@hypothesis.settings(max_examples=25)
 @hypothesis.given(
     st.sampled_from(zoo.NAMES),
     st.dictionaries(st.sampled_from(sorted(zoo.SETTINGS)), st.none(), max_size=3),

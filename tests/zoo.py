@@ -4,7 +4,7 @@ import contextlib
 import functools
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -40,14 +40,58 @@ def blocks(name: str) -> int:
     return sum(stage.depth for stage in nets.get(name).stages)
 
 
+def kind(v: Any) -> Any:
+    """A net, or a part of one, without its numbers and how often its blocks are repeated."""
+    if isinstance(v, tuple):
+        return frozenset(map(kind, v))
+    if is_value(v):
+        return (type(v), *((f.name, kind(getattr(v, f.name))) for f in fields(v)))
+    return "number" if type(v) in (int, float) else v
+
+
+def firsts(named: Iterable[tuple[str, Net]]) -> set[str]:
+    """The first name of each kind of net."""
+    found: dict[Any, str] = {}
+    for name, net in named:
+        found.setdefault(kind(net.clone(adapted="")), name)
+    return set(found.values())
+
+
+def parts(v: Any) -> set[type]:
+    """The classes of a net's blocks, norms, shortcuts, pools and whatever else it is made of."""
+    inside = v if isinstance(v, tuple) else ()
+    if is_value(v):
+        inside = [getattr(v, f.name) for f in fields(v)]
+    return set().union(*map(parts, inside)) | ({type(v)} if is_value(v) else set())
+
+
+def covering(named: Iterable[tuple[str, Net]]) -> set[str]:
+    """Names of nets that have, between them, every part that any has: the first with each."""
+    found, seen = set(), set()
+    for name, net in named:
+        if parts(net) - seen:
+            found.add(name)
+            seen |= parts(net)
+    return found
+
+
 FAMILIES = _families()
 # The net with the fewest blocks of each family, and all that have few.
 REPRESENTATIVES = {family: min(names, key=blocks) for family, names in FAMILIES.items()}
 QUICK = [n for n in NAMES if blocks(n) <= 8 or n in REPRESENTATIVES.values()]
-# The rest are slow tests: not because one is, but because there are many.
-each = pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
-)
+KINDS = firsts((name, nets.get(name)) for name in sorted(NAMES, key=blocks))
+
+
+def each_of(names: Iterable[str]) -> pytest.MarkDecorator:
+    """A test for each: beside the quick ones the smallest of its kind is slow, and what differs
+    from it in numbers alone is left to `pytest -m every`."""
+    return pytest.mark.parametrize("name", [
+        n if n in QUICK else pytest.param(n, marks=(SLOW if n in KINDS else EVERY)) for n in names
+    ])  # fmt: skip
+
+
+SLOW, EVERY = pytest.mark.slow, pytest.mark.every
+each = each_of(NAMES)
 
 # Settings of every axis that are legal by themselves.
 SETTINGS = {
