@@ -76,11 +76,15 @@ class Tab:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
-    def open(self, address: str) -> None:
-        """A page, until its charts are drawn."""
+    def go(self, address: str) -> None:
+        """To a page, without waiting for anything."""
         self.lines.clear()
         self.asked.clear()
         self.send("Page.navigate", url=address)
+
+    def open(self, address: str) -> None:
+        """A page, until its charts are drawn."""
+        self.go(address)
         drawn = (
             "[...document.querySelectorAll('.view')].every((v) => v.querySelector('svg,canvas'))"
         )
@@ -93,6 +97,20 @@ class Tab:
                          returnByValue=True)  # fmt: skip
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
+
+    def body(self, script: str) -> Any:
+        """What an async function of that body returns."""
+        return self.run(f"(async () => {{ {script} }})()")
+
+    def busy(self) -> float:
+        """Milliseconds that the page's main thread has worked, as the system counts them: what
+        would have passed on a machine with nothing else to do."""
+        held, self._session = self._session, None  # It is the browser that is asked.
+        found = self.send("SystemInfo.getProcessInfo")["processInfo"]
+        self._session = held
+        renderer = max((p for p in found if p["type"] == "renderer"), key=lambda p: p["cpuTime"])
+        stat = Path(f"/proc/{renderer['id']}/task/{renderer['id']}/schedstat")
+        return int(stat.read_text().split()[0]) / 1e6
 
     def until(self, expression: str, seconds: float = PATIENCE) -> Any:
         """The expression's value once it holds."""

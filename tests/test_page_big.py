@@ -10,8 +10,7 @@ import pytest
 from cnnjax import report
 from cnnjax.report import dashboard, drawer, packed
 from cnnjax.report.charts.parts import CROWD
-from tests import big_study, browser
-from tests.devtools import Page
+from tests import big_study, browser, chromium
 
 RUNS = 5000
 LARGEST, LARGEST_OF_100 = 5e6, 3e6  # Bytes.
@@ -95,13 +94,14 @@ LOADED = """
 
 
 @pytest.fixture
-def still(pages):
+def still(pages, tmp_path):
     """A large page on which nothing is done in idle time."""
-    with Page() as page:
-        page.send("Page.addScriptToEvaluateOnNewDocument", source=NEVER_IDLE)
-        page.open(pages("along"))
-        yield page
-        assert page.console == []
+    with chromium.tab(tmp_path / "profile") as tab:
+        tab.look()
+        tab.send("Page.addScriptToEvaluateOnNewDocument", source=NEVER_IDLE)
+        tab.go(pages("along").as_uri())
+        yield tab
+        assert tab.lines == []
 
 
 @browser.there
@@ -113,7 +113,7 @@ def test_only_what_is_near_the_window_is_drawn(still):
       for (let i = 0; i < 100 && !views.at(-1).querySelector("svg, canvas"); i++) await wait(50);
       return {first, nodes, last: !!views.at(-1).querySelector("svg, canvas"), all: views.length,
         then: drawn(), heights: views.filter((v) => v.offsetHeight < 60).length};"""
-    found = still.run(LOADED + script)
+    found = still.body(LOADED + script)
     assert found["first"] <= 4 < found["all"]
     assert found["nodes"] < 8000
     assert found["last"]
@@ -133,7 +133,7 @@ def test_what_is_not_drawn_can_be_saved_and_printed(still):
         found[kind] = kind === "PNG" ? blob.size : await blob.text();
       }
       return [found, !!figure.querySelector(".view svg, .view canvas"), drawn(), views.length];"""
-    saved, there, first, every = still.run(LOADED + script)
+    saved, there, first, every = still.body(LOADED + script)
     assert not there
     assert saved["CSV"].startswith("label,epoch,mean,")
     assert saved["CSV"].count("\n") > 500
@@ -143,7 +143,7 @@ def test_what_is_not_drawn_can_be_saved_and_printed(still):
     # Before paper is drawn on nothing runs but what the event begins, and no timer.
     script = 'dispatchEvent(new Event("beforeprint")); await wait(0); return [drawn(), rows()];'
     rows = 'const rows = () => document.querySelector(".tabled tbody").rows.length;'
-    assert still.run(LOADED + rows + script) == [every, 1000]
+    assert still.body(LOADED + rows + script) == [every, 1000]
     assert first < every
 
 
@@ -169,7 +169,7 @@ def test_a_large_table_sorts_filters_and_opens_rows_that_are_not_shown(still):
       cnnjax.drawer(777);
       const name = document.querySelector("dialog h2").textContent;
       return {first, told, more, best, kept: kept.length, picked, name};"""
-    found = still.run(LOADED + script)
+    found = still.body(LOADED + script)
     assert found["first"] == 100
     assert found["told"] == "100 of 1000 rows."
     assert found["more"] == 600
@@ -197,10 +197,10 @@ SETTLED = """
 """
 
 
-def _measured(page, script):
+def _measured(tab, script):
     """(by the clock, at work) of a script, in milliseconds."""
-    before = page.busy()
-    return page.run(script), page.busy() - before
+    before = tab.busy()
+    return tab.body(script), tab.busy() - before
 
 
 def _counts(clock, work):
@@ -210,29 +210,31 @@ def _counts(clock, work):
 @pytest.mark.slow
 @browser.there
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_opens_in_three_seconds_and_a_pick_answers_in_a_tenth(pages, kind):
+def test_it_opens_in_three_seconds_and_a_pick_answers_in_a_tenth(pages, kind, tmp_path):
     """Open: all has run that the page runs when it is loaded, and every view in the window is
     drawn and painted, counted from the navigation's start. Answered: every view in the window
     shows what is picked and is painted, counted from the pick in which a brush or click ends."""
-    path = pages(kind)
+    path = pages(kind).as_uri()
     opened, answered = [], {}
-    for _ in range(3):
-        with Page() as page:
-            page.open(path)
-            clock = page.run(OPENED + FRAME + "return performance.now();")
-            opened.append((round(clock), round(page.busy())))
+    for i in range(3):
+        with chromium.tab(tmp_path / f"profile{i}") as tab:
+            tab.look()
+            tab.go(path)
+            clock = tab.body(OPENED + FRAME + "return performance.now();")
+            opened.append((round(clock), round(tab.busy())))
     assert min(_counts(*both) for both in opened) < OPEN, f"(by the clock, at work) ms: {opened}"
-    with Page() as page:
-        page.open(path)
-        for i in range(page.run(SETTLED + "return places.length")):
+    with chromium.tab(tmp_path / "profile") as tab:
+        tab.look()
+        tab.go(path)
+        for i in range(tab.body(SETTLED + "return places.length")):
             place = f"document.querySelectorAll('.view, .tabled')[{i}]"
-            page.run(f"{place}.scrollIntoView({{block: 'center'}}); {SETTLED} await wait(300);")
+            tab.body(f"{place}.scrollIntoView({{block: 'center'}}); {SETTLED} await wait(300);")
             tries = []
             for n in (10, 40, 120, 300, 25):
                 pick = f"cnnjax.pick(new Set(Array.from({{length: {n}}}, (_, i) => 3 * i + {n})));"
                 script = f"const began = performance.now(); {pick} {FRAME}"
-                tries.append(_measured(page, script + "return performance.now() - began;"))
-                page.run(SETTLED + "await wait(700);")  # The rest follows in idle time.
+                tries.append(_measured(tab, script + "return performance.now() - began;"))
+                tab.body(SETTLED + "await wait(700);")  # The rest follows in idle time.
             answered[i] = [(round(clock), round(work)) for clock, work in tries]
     late = {i: t for i, t in answered.items() if min(_counts(*both) for both in t) >= ANSWER}
     assert late == {}, f"(by the clock, at work) ms by view: {late}"
