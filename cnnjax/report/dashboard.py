@@ -12,6 +12,7 @@ from cnnjax.report.findings import Finding, Report
 from cnnjax.report.provenance import provenance
 
 MARKS = {"better": "▲", "worse": "▼", "open": "≈", "unknown": "?"}
+SIZE = 2_850_000  # Characters of the file that pictures may fill up; styles and scripts beside.
 LISTENED = 4000  # Characters of a chart's description.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -48,9 +49,11 @@ def content(r: Report, charts: Sequence[Chart], now: str | None = None) -> str:
     found = explorer.data(r.summary)
     body = [_header(r, now), _findings(r), _failures(r), figures(charts), explorer.section(found)]
     body += [tables.section(r), _bill(r), _provenance(r)]
-    body.append(drawer.templates(r, pictures=now is None))
+    drawn = data(charts, found)
+    room = SIZE - len(bundle()) - len(drawn) - sum(map(len, body)) if now is None else SIZE
+    body.append(drawer.templates(r, now is None, room))
     inside = "\n".join(body)
-    return f"<main>\n{inside}\n</main>\n{data(charts, found)}"
+    return f"<main>\n{inside}\n</main>\n{drawn}"
 
 
 def _header(r: Report, now: str | None) -> str:

@@ -17,7 +17,7 @@ from cnnjax.study.results import Folder
 __all__ = ["html", "shown", "templates"]
 
 MOST = 20  # Nets with pictures in the file.
-PICTURES, LAYERS, COSTS = 1_100_000, 250_000, 100_000  # Characters for each kind of drawer.
+PICTURES, LAYERS, COSTS = 1_500_000, 250_000, 100_000  # Characters for each kind of drawer.
 _NOTE = (
     '<p class="quiet">This file keeps the pictures of the nets on the front and the next best: '
     "<code>python launch.py --dashboard</code> shows them of every net.</p>"
@@ -25,21 +25,24 @@ _NOTE = (
 _NONE = f'<header><h2 id="net-name"></h2></header>{_NOTE}'  # The page's script names it.
 
 
-def templates(r: Report, pictures: bool = True) -> str:
+def templates(r: Report, pictures: bool = True, room: int = PICTURES + LAYERS + COSTS) -> str:
     """The drawers of rows as `<template id="net-…">`, by the row's number in the summary, and
     `net-none` for rows of which there is no room even for the costs.
 
     `data-part` says what it holds: `all`, else `layers`, `costs` or `none`, where a server has
-    more; a page that has a server needs no pictures before they are asked for.
+    more; a page that has a server needs no pictures before they are asked for. All together have
+    about `room` characters.
     """
     found, left = {}, {"all": PICTURES, "layers": LAYERS, "costs": COSTS}
+    room = max(room, PICTURES // 2)  # A large file may grow by that much.
     first = shown(r.summary) if pictures else []
     rest = [i for i in range(len(r.summary.rows)) if i not in first]
     for i in (*first, *rest):
         for part in ("all", "layers", "costs") if i in first else ("layers", "costs"):
             text = _drawer(r, r.summary.rows[i], part) if left[part] else ""
             left[part] -= len(text)
-            if left[part] > 0:
+            if left[part] > 0 and len(text) < room:
+                room -= len(text)
                 found[i] = f'<template id="net-{i}" data-part="{part}">{text}</template>'
                 break
             left[part] = 0  # The first that does not fit is the last to be made.
