@@ -27,6 +27,7 @@ SMALLER = {
     "train": ["--activation=gelu", "--kernel=2"],
     "throughput": ["--nets=tests.tiny:least_net", "--seconds=30"],
     "scaling": ["--devices=1,2", "--seconds=1"],
+    "benchmark": ["--nets=lenet5", "--batches=16", "--seconds=1", "--peers=flax"],
     "activation": ["--activations=relu,tanh", "--train_error=0.9"],
     "connectivity": ["--kinds=conv,local,full"],
     "pooling": ["--kinds=max,avg,stride"],
@@ -45,7 +46,11 @@ SMALLER = {
     "claims": ["--claims=pooling,transfer"],
     "lineage": ["--nets=lenet5,tests.tiny:least_net", "--macs=200000", "--resolution=32"],
 }
-MEASURING = {"throughput": "latency_ms", "scaling": "images_per_second"}  # They train nothing.
+MEASURING = {  # They train nothing.
+    "throughput": "latency_ms",
+    "scaling": "images_per_second",
+    "benchmark": "cnnjax_train_step_ms",
+}
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
 
 

@@ -120,7 +120,7 @@ def note(study: Study) -> str:
     told = (
         "hours are summed over runs, however many ran at a time; the rest is loading, evaluating "
     )
-    told += "and writing; of runs that ended badly it is what they took before, as far as known"
+    told += "and writing; of runs that broke it is what they took until then, as far as known"
     if not any(r.hardware.get("peak_flops") for r in runs):
         told += "; no peak is known of these devices, so no share of it is told"
     spent = {r.source: v for r in runs if (v := r.measures.get("pretrain_macs")) and r.source}
