@@ -18,6 +18,8 @@ def run(page, script, address="", size=(1280, 900), flags=()):
     whole = f"""<script>addEventListener("load", async () => {{
       const wait = (ms) => new Promise((done) => setTimeout(done, ms));
       await wait(1200);
+      const blank = () => [...document.querySelectorAll(".view")].some((v) => !v.firstChild);
+      for (let i = 0; i < 50 && blank(); i++) await wait(50); // Views are drawn one by one.
       let value;
       try {{ value = await (async () => {{ {script} }})(); }}
       catch (error) {{ value = "failed: " + error.stack; }}
