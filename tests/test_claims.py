@@ -415,4 +415,6 @@ def test_every_shipped_claim_comes_to_its_verdict(tmp_path, capsys):
     assert len(found) == 8
     assert all(v.word in ("undecided", "contradicted") for v in found)  # One seed shows nothing.
     assert all(f"1 of {v.claim.seeds} seeds" in v.departures for v in found)
-    assert all(held for v in found for _, held in v.facts if v.claim.name != "dilation")
+    broken = [(v.claim.name, fact) for v in found for fact, held in v.facts if not held]
+    # Of so small a net a stack of filters reaches no further than its map.
+    assert {name for name, _ in broken} <= {"dilation", "stack"}, broken

@@ -232,7 +232,7 @@ def test_it_opens_in_three_seconds_and_a_pick_answers_in_a_tenth(pages, kind, tm
     with chromium.tab(tmp_path / "profile") as tab:
         tab.look()
         tab.go(path)
-        tab.until("document.readyState === 'complete' && document.querySelector('.view')")
+        tab.until("document.readyState === 'complete' && !!document.querySelector('.view')")
         for i in range(tab.body(SETTLED + "return places.length")):
             place = f"document.querySelectorAll('.view, .tabled')[{i}]"
             tab.body(f"{place}.scrollIntoView({{block: 'center'}}); {SETTLED} await wait(300);")
