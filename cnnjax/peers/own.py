@@ -10,16 +10,14 @@ from cnnjax.train.recipe import Recipe
 from cnnjax.train.speed import Bench, built
 from cnnjax.train.step import Task
 
-EPOCHS = 30  # Any: the length of a training is no part of a step.
-
 
 def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int = 0) -> Programs:
     """On one device."""
-    recipe = Recipe(batch_size=batch_size, epochs=EPOCHS)
+    recipe = Recipe(batch_size=batch_size)
     devices = local(count=1)
 
     def program(make: Callable[[Bench], Any]) -> Program:
-        bench = Bench(Task.on_any_images(net, recipe, image_shape, EPOCHS), devices, seed)
+        bench = Bench(Task.on_any_images(net, recipe, image_shape, recipe.epochs), devices, seed)
         call, compiled, seconds = built(lambda: make(bench))
         return Program(call, seconds, temp_bytes(compiled))
 

@@ -1,7 +1,6 @@
 """Flax as one writes it first: the same modules with XLA's convolutions and pools, Optax's SGD, and
 a jitted step dispatched once a batch."""
 
-import time
 from typing import Any
 
 import jax
@@ -9,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.peers import Program, Programs
-from cnnjax.train.clock import temp_bytes, uncached
+from cnnjax.train.clock import temp_bytes
+from cnnjax.train.speed import built
 
 
 def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int = 0) -> Programs:
@@ -33,7 +33,8 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
 
     def training() -> Program:
         state = jax.tree.map(jnp.copy, (params, stats, optimizer.init(params)))
-        compiled, seconds = _compiled(jax.jit(step, donate_argnums=(0, 1, 2)), *state)
+        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower
+        _, compiled, seconds = built(lambda: (None, lowered(*state).compile()))
 
         def call(count: int) -> None:
             nonlocal state
@@ -44,8 +45,8 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
         return Program(call, seconds, temp_bytes(compiled))
 
     def inference() -> Program:
-        infer = jax.jit(lambda variables, images: net.apply(variables, images))
-        compiled, seconds = _compiled(infer, variables, images)
+        lowered = jax.jit(lambda variables, images: net.apply(variables, images)).lower
+        _, compiled, seconds = built(lambda: (None, lowered(variables, images).compile()))
 
         def call(count: int) -> None:
             for _ in range(count):
@@ -55,9 +56,3 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
         return Program(call, seconds, temp_bytes(compiled))
 
     return Programs(training, inference)
-
-
-def _compiled(function: Any, *given: Any) -> tuple[Any, float]:
-    with uncached():
-        begun = time.perf_counter()
-        return function.lower(*given).compile(), time.perf_counter() - begun

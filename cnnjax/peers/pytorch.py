@@ -1,11 +1,10 @@
 """PyTorch, eager or compiled by torch.compile, channels last, on as many threads as there are
 cores."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-from cnnjax.peers import Program, Programs
+from cnnjax.peers import Program, Programs, first_call
 from cnnjax.study.environment import cores
 
 
@@ -47,7 +46,7 @@ def _programs(
                 torch.nn.functional.cross_entropy(run(images), labels).backward()
                 rule.step()
 
-        return Program(call, _first(call) if run is not model else None)
+        return Program(call, first_call(call) if run is not model else None)
 
     def inference() -> Program:
         model = build(net, shape).eval()
@@ -58,15 +57,6 @@ def _programs(
                 for _ in range(count):
                     run(images)
 
-        return Program(call, _first(call) if run is not model else None)
+        return Program(call, first_call(call) if run is not model else None)
 
     return Programs(training, inference)
-
-
-def _first(call: Callable[[int], Any]) -> float:
-    """Seconds that the first call takes more than the second: compilation."""
-    begun = time.perf_counter()
-    call(1)
-    middle = time.perf_counter()
-    call(1)
-    return max(0.0, 2 * middle - begun - time.perf_counter())

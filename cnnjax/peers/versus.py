@@ -1,18 +1,17 @@
 """How long a net takes in several frameworks, one beside the other in one process."""
 
-import dataclasses
 import importlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.peers import Program
+from cnnjax.peers import Program, Programs
+from cnnjax.train.clock import seconds_of, spread
 from cnnjax.train.devices import Devices
-from cnnjax.train.speed import Reading
+from cnnjax.train.speed import UNITS, Reading
 from cnnjax.values import value
 
 PEERS = {  # Where each is made, and what it needs that may not be installed.
@@ -23,8 +22,6 @@ PEERS = {  # Where each is made, and what it needs that may not be installed.
     "keras": ("keras_net", "make", ("keras",)),
 }
 PROGRAMS = ("train_step", "inference")
-UNITS = {"ms": "ms", "q1_ms": "ms", "q3_ms": "ms", "repeats": "rounds", "compile_seconds": "s",
-         "temp_bytes": "bytes"}  # fmt: skip
 LEAST = 5  # Rounds, if the time allows or not.
 ROUND = 0.25  # Seconds, about, that one peer calculates in one round.
 
@@ -66,26 +63,26 @@ class Versus:
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Reading]:
         """A reading a program, unless `stop` says so before."""
-        remarks = {}
-        for program in PROGRAMS:
-            made: dict[str, Program] = {}
-            for peer in self.peers:
+        able: dict[str, Programs] = {
+            peer: _maker(peer)(net, image_shape, self.batch_size, seed) for peer in self.peers
+        }
+        for name in PROGRAMS:
+            made, remarks = {}, []
+            for peer, programs in list(able.items()):
                 try:
-                    made[peer] = getattr(_maker(peer)(net, image_shape, self.batch_size, seed),
-                                         program)()  # fmt: skip
-                except ImportError as e:
-                    remarks[peer] = f"{peer}: not installed ({e.name})"
-                except UserError as e:
-                    remarks[peer] = f"{peer}: {e}"
+                    made[peer] = getattr(programs, name)()
+                except UserError as e:  # A net that it has not; said once.
+                    remarks.append(f"{peer}: {e}")
+                    del able[peer]
                 if stop():
                     return
             times = _rounds(made, self.seconds / len(PROGRAMS), stop)
             if stop():
                 return
             found: dict[str, float] = {}
-            for peer, program_ in made.items():
-                found |= _named(f"{peer}_{program}", program_, times[peer])
-            yield Reading(found, "; ".join(remarks.values()) if program == PROGRAMS[-1] else "")
+            for peer, program in made.items():
+                found |= _named(f"{peer}_{name}", program, times[peer])
+            yield Reading(found, "; ".join(remarks))
 
     def told(self, measures: Mapping[str, float]) -> str:
         """A step's times in a few words."""
@@ -116,25 +113,18 @@ def _rounds(
     counts = {}
     for peer, program in made.items():
         program.call(1)
-        counts[peer] = max(1, min(200, int(ROUND / _seconds(program, 1))))
+        counts[peer] = max(1, min(200, int(ROUND / seconds_of(program.call, 1))))
     times: dict[str, list[float]] = {peer: [] for peer in made}
     end, done = time.monotonic() + seconds, 0
     while (done < LEAST or time.monotonic() < end) and not stop():
         for peer, program in made.items():
             program.call(1)  # What another framework left in caches and threads is not its own.
-            times[peer].append(_seconds(program, counts[peer]) / counts[peer])
+            times[peer].append(seconds_of(program.call, counts[peer]) / counts[peer])
         done += 1
     return times
 
 
-def _seconds(program: Program, count: int) -> float:
-    begun = time.perf_counter()
-    program.call(count)
-    return max(time.perf_counter() - begun, 1e-9)
-
-
 def _named(name: str, program: Program, times: list[float]) -> dict[str, float]:
-    q1, median, q3 = (float(1e3 * q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-    found = {"ms": median, "q1_ms": q1, "q3_ms": q3, "repeats": len(times)}
-    known = {k: v for k, v in dataclasses.asdict(program).items() if k != "call" and v is not None}
-    return {f"{name}_{k}": float(v) for k, v in (found | known).items()}
+    costs = {"compile_seconds": program.compile_seconds, "temp_bytes": program.temp_bytes}
+    known = {k: v for k, v in costs.items() if v is not None}
+    return {f"{name}_{k}": float(v) for k, v in (spread(times) | known).items()}

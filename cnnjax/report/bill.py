@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cnnjax.report import input_wait, words
 from cnnjax.report.answers import Cell, Table
@@ -41,7 +41,8 @@ class Part:
 
 
 def parts(study: Study) -> list[Part]:
-    """The latest plan's runs by what they were for, and all of them at last."""
+    """The latest plan's runs by what they were for, and last all of them; one alone where all were
+    for the same."""
     runs = plan_runs(study)
     kinds = {kind: [r for r in runs if _kind(r) == kind] for kind in KINDS}
     found = [_part(kind, some) for kind, some in kinds.items() if some]
@@ -110,7 +111,7 @@ def table(study: Study) -> Table | None:
     )
 
 
-def _cell(v: float | None, text) -> Cell:
+def _cell(v: float | None, text: Callable[[float], str]) -> Cell:
     return ("–", None) if v is None else (text(v), v)
 
 
@@ -118,9 +119,10 @@ def note(study: Study) -> str:
     """What is counted, and what is not, without a full stop."""
     runs = plan_runs(study)
     told = (
-        "hours are summed over runs, however many ran at a time; the rest is loading, evaluating "
+        "hours are summed over runs, however many ran at a time, and compilation may go on beside "
+        "another run; the rest is loading, evaluating and writing; of runs that broke it is what "
+        "they took until then, as far as known"
     )
-    told += "and writing; of runs that broke it is what they took until then, as far as known"
     if not any(r.hardware.get("peak_flops") for r in runs):
         told += "; no peak is known of these devices, so no share of it is told"
     spent = {r.source: v for r in runs if (v := r.measures.get("pretrain_macs")) and r.source}
@@ -131,9 +133,9 @@ def note(study: Study) -> str:
 
 def shares(study: Study) -> list[tuple[str, float]]:
     """(what, seconds) that the time went to, for a bar; nothing where there is no time."""
-    found = {p.name: p for p in parts(study)}
-    whole = [p for name, p in found.items() if name != "all"]
-    told = [(f"training, {p.name}", p.train) for p in whole]
-    told += [("compiling", math.fsum(p.compiling for p in whole))]
-    told += [("the rest", math.fsum(p.rest for p in whole))]
+    found = parts(study)
+    if not found:
+        return []
+    told = [(f"training, {p.name}", p.train) for p in found[:-1] or found]
+    told += [("compiling", found[-1].compiling), ("the rest", found[-1].rest)]
     return [(what, seconds) for what, seconds in told if seconds > 0]

@@ -15,13 +15,11 @@ MOST = 4  # Extras shown.
 
 @dataclasses.dataclass(frozen=True)
 class Breakdown:
-    """Test accuracy by bins of one extra: `bins` are their names, lowest first, and `edges` their
-    (lowest, highest) values; `cells` holds a list of intervals (a bin each) by the row's place in
-    the summary."""
+    """Test accuracy by bins of one extra: `bins` are their names, lowest first; `cells` holds a
+    list of intervals (a bin each) by the row's place in the summary."""
 
     name: str
     bins: tuple[str, ...]
-    edges: tuple[tuple[float, float], ...]
     cells: Mapping[int, tuple[Interval | None, ...]]
 
 
@@ -58,7 +56,7 @@ def _breakdown(
         place: tuple(_interval(column, common) for column in table)
         for place, table in shares.items()
     }
-    return Breakdown(name.replace("_", " "), _names(edges), tuple(edges), cells)
+    return Breakdown(name.replace("_", " "), _names(edges), cells)
 
 
 def _identifies(values: np.ndarray) -> bool:

@@ -87,16 +87,13 @@ def _tuned(study: Study) -> str:
     if not fields:
         return ""
     runs = [r for p in study.plan.points for r in tuning.runs(study, p)]
-    grids = [f"{TUNABLE[f].name} {', '.join(_tried(runs, f))}" for f in fields]
+    grids = [
+        f"{TUNABLE[f].name} {', '.join(f'{v:g}' for v in tuning.values(runs, f))}" for f in fields
+    ]
     counts = sorted({len(p.tune) for p in study.plan.points if p.tune})
     many = words.listed([str(n) for n in counts])
     text = f"each point at the best on validation of {many} runs, whose seeds are their own: "
     return text + "; ".join(grids)
-
-
-def _tried(runs: Iterable[Record], field: str) -> list[str]:
-    values = {run.field(field) for run in runs} - {None}
-    return [f"{v:g}" for v in sorted(values)]
 
 
 def _replicated(s: Summary) -> str:

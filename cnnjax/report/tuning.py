@@ -17,7 +17,7 @@ def runs(study: Study, point: Point) -> list[Record]:
 
 def varied(tune: Sequence[Record]) -> list[str]:
     """The fields of which several values were tried."""
-    return [f for f in TUNABLE if len(_values(tune, f)) > 1]
+    return [f for f in TUNABLE if len(values(tune, f)) > 1]
 
 
 def tuned(study: Study, plans: Sequence[Plan]) -> list[str]:
@@ -47,7 +47,7 @@ def rates(tune: Sequence[Record]) -> tuple[tuple[float, float], ...]:
 
 def at_edge(tune: Sequence[Record], chosen: Mapping[str, float | None]) -> tuple[str, ...]:
     """The fields whose chosen value is the lowest or highest that was tried."""
-    return tuple(edges({f: _values(tune, f) for f in TUNABLE}, chosen))
+    return tuple(edges({f: values(tune, f) for f in TUNABLE}, chosen))
 
 
 def macs(tune: Sequence[Record]) -> float | None:
@@ -91,5 +91,5 @@ def macs_of_runs(study: Study) -> dict[str, float | None]:
     return {key: macs([records[k] for k in tune if k in records]) for key, tune in found.items()}
 
 
-def _values(tune: Sequence[Record], field: str) -> list[float]:
+def values(tune: Sequence[Record], field: str) -> list[float]:
     return sorted({v for r in tune if (v := r.field(field)) is not None})

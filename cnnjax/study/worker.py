@@ -95,8 +95,7 @@ class Worker:
             if refused := files.refusal(e, self.folder.path):
                 raise refused from None
             record |= self._failed(run, e)
-        took = round(time.monotonic() - started, 3)
-        record["timings"] = record.get("timings", {}) | {"total_seconds": took}
+        record["timings"]["total_seconds"] = round(time.monotonic() - started, 3)
         record["finished"] = entry.now()
         self.folder.write_record(run.key, record)
         if record["status"] == "stopped":

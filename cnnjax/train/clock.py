@@ -34,21 +34,22 @@ class Clock:
         `DISPATCH_SECONDS`. No repeat is begun that the time left would not do for.
         """
         share = SHARE * self.seconds
-        warm = one = _seconds(call, 1)
+        warm = one = seconds_of(call, 1)
         if warm < share / LEAST:
-            warm = one = _seconds(call, 1)
+            warm = one = seconds_of(call, 1)
         count = max(1, min(most, int(min(DISPATCH_SECONDS, share / LEAST) / one)))
         found: list[float] = []
         end = time.monotonic() + share
         while len(found) < MOST and not self.stop() and count * one <= self.left():
             if len(found) >= LEAST and time.monotonic() >= end:
                 break
-            one = _seconds(call, count) / count
+            one = seconds_of(call, count) / count
             found.append(one)
         return found, warm
 
 
-def _seconds(call: Callable[[int], Any], count: int) -> float:
+def seconds_of(call: Callable[[int], Any], count: int) -> float:
+    """What a call takes that waits for its result."""
     start = time.perf_counter()
     call(count)
     return max(time.perf_counter() - start, 1e-9)  # Clocks have a grain.

@@ -1,7 +1,7 @@
 """The forms that one convolution is computed in, chosen by its shape for XLA on the CPU.
 
 Measured on one core of an AMD EPYC (AVX-512), jax 0.10.2, milliseconds plain → as chosen here:
-packed, 32 images of 32×32: 1→8 channels 3×3 1.7 → 0.15, 3→16 5×5 4.8 → 1.2, 16→16 3×3 3.1 → 2.1;
+packed, 32 images of 32×32: 1→8 channels 3×3 1.7 → 0.2, 3→16 5×5 4.8 → 1.2, 16→16 3×3 3.1 → 2.1;
 by taps, 32 maps of 2×2, 512→512: 530 → 8; weight gradients in chunks, 128 images: 32→32 at 16×16
 11.5 → 7.7, 3→64 at 32×32 29 → 7.7. Where a form was no faster, its shapes are left out.
 """
@@ -34,8 +34,7 @@ def convolve(
     spans = [d * (k - 1) + 1 for d, k in zip(dilation, w.shape[:2], strict=True)]
     if any(n < span for n, span in zip(sizes, spans, strict=True)):
         # Of maps smaller than the kernel XLA makes loops 70 times slower than products.
-        x = lax.pad(x, _zero(x), [(0, 0, 0), *((0, 0, h - 1) for h in holes), (0, 0, 0)])
-        return by_taps(x, w, stride, pads, dilation)
+        return by_taps(_padded(x, ((0, 0), (0, 0)), holes), w, stride, pads, dilation)
     count = _packed(x, w, stride, dilation)
     if count > 1:
         return _pack(x, w, stride, pads, holes, count)
@@ -45,13 +44,11 @@ def convolve(
 def correlate(x: jax.Array, g: jax.Array, stride: Pair, pads: Pads, dilation: Pair) -> jax.Array:
     """The sum over examples of each image [B, H, W, C] convolved with its own [B, h, w, O] as a
     kernel → [kh, kw, C, O]: a weight gradient, in which stride and dilation change places."""
-
     batch = x.shape[0]
     if all(sum(pair) + n == d * (o - 1) + 1 for pair, n, d, o in
            zip(pads, x.shape[1:3], dilation, g.shape[1:3], strict=True)):  # fmt: skip
         # Of one place of the kernel: one product.
-        seen = lax.pad(x, _zero(x), [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)])
-        seen = seen[:, :: dilation[0], :: dilation[1]]
+        seen = _padded(x, pads)[:, :: dilation[0], :: dilation[1]]
         return jnp.einsum("bhwi,bhwo->io", seen, g)[None, None]
 
     def part(x: jax.Array, g: jax.Array) -> jax.Array:
@@ -116,9 +113,7 @@ def by_taps(x, w, stride: Pair, pads: Pads, dilation: Pair, groups: int = 1) -> 
         (n + low + high - span) // s + 1
         for n, (low, high), span, s in zip(sizes, pads, spans, stride, strict=True)
     ]
-    # A negative padding crops; nothing lies between the pixels.
-    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
-    x = lax.pad(x, _zero(x), edges)
+    x = _padded(x, pads)
     x = x.reshape(*x.shape[:3], groups, c // groups)
     w = w.reshape(rows, columns, per, groups, out // groups)
 
@@ -145,5 +140,7 @@ def by_taps(x, w, stride: Pair, pads: Pads, dilation: Pair, groups: int = 1) -> 
     return total.astype(x.dtype).reshape(b, *counts, out)
 
 
-def _zero(x: jax.Array) -> jax.Array:
-    return jnp.zeros((), x.dtype)
+def _padded(x: jax.Array, pads: Pads, holes: Pair = (1, 1)) -> jax.Array:
+    """With zeros around, or cropped where a padding is negative, and between the pixels."""
+    along = [(low, high, h - 1) for (low, high), h in zip(pads, holes, strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *along, (0, 0, 0)])
