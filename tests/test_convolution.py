@@ -46,7 +46,7 @@ def test_values_and_gradients_equal_xlas(kernel, stride, dilation, size, pads, g
 
         @jax.jit  # As one program, which compiles sooner than two.
         def both(x, w):
-            ways = (convolution.conv_general_dilated, lax.conv_general_dilated)
+            ways = (convolution.forms, lax.conv_general_dilated)
             return [gradient(conv, x, w) for conv in ways]
 
         for mine, theirs in zip(*both(x, w), strict=True):
@@ -56,7 +56,7 @@ def test_values_and_gradients_equal_xlas(kernel, stride, dilation, size, pads, g
 def test_a_padding_by_name_is_left_to_xla():
     x, w = jnp.ones((2, 6, 6, 4)), jnp.ones((3, 3, 4, 8))
     given = {"dimension_numbers": LAYOUT}
-    mine = convolution.conv_general_dilated(x, w, (1, 1), "SAME", **given)
+    mine = convolution.forms(x, w, (1, 1), "SAME", **given)
     np.testing.assert_array_equal(mine, lax.conv_general_dilated(x, w, (1, 1), "SAME", **given))
 
 
@@ -121,7 +121,7 @@ def test_every_form_equals_xlas_with_first_and_second_derivatives(form):
 
             return jax.jit(jax.grad(slope, (0, 1), has_aux=True))(x, w)
 
-        mine, theirs = all_of(convolution.conv_general_dilated), all_of(lax.conv_general_dilated)
+        mine, theirs = all_of(convolution.forms), all_of(lax.conv_general_dilated)
         for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True):
             scale = np.abs(other).max()
             np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=1e-10)
@@ -142,8 +142,7 @@ def test_every_form_keeps_its_type_and_its_precision(form):
     truth = gradient(lax.conv_general_dilated, jnp.float32)
     for dtype in (jnp.float32, jnp.bfloat16):
         mine, theirs = (
-            gradient(conv, dtype)
-            for conv in (convolution.conv_general_dilated, lax.conv_general_dilated)
+            gradient(conv, dtype) for conv in (convolution.forms, lax.conv_general_dilated)
         )
         for one, other, true in zip(mine, theirs, truth, strict=True):
             assert one.dtype == dtype
@@ -161,7 +160,7 @@ def test_the_forms_are_those_that_are_meant():
         shape, kernel, stride, pads = FORMS[name]
         x, w = jnp.zeros(shape), jnp.zeros(kernel)
         traced = jax.make_jaxpr(jax.grad(functools.partial(
-            loss, convolution.conv_general_dilated), (0, 1)), static_argnums=(2, 3)
+            loss, convolution.forms), (0, 1)), static_argnums=(2, 3)
         )(x, w, stride, pads)  # fmt: skip
         return wanted in str(traced)
 
@@ -182,7 +181,7 @@ def test_forms_work_mapped_over_examples_and_devices():
     w = jax.random.normal(jax.random.key(1), (3, 3, 3, 8))
 
     def one(x):
-        return jax.grad(lambda w: loss(convolution.conv_general_dilated, x, w, (1, 1),
+        return jax.grad(lambda w: loss(convolution.forms, x, w, (1, 1),
                                        ((1, 1), (1, 1))))(w)  # fmt: skip
 
     apart = jnp.stack([one(part) for part in x])

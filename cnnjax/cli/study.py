@@ -60,7 +60,10 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         print(plan_table(conductor, predicted, _head(found)))
         return 0
 
+    import jax
+
     from cnnjax.report import answer, write
+    from cnnjax.train.convolution import missing
 
     folder = conductor.folder
     conductor.write_plan()
@@ -74,6 +77,8 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         print(f"{runs}{by}, about {about} · {page} (renewed after every run)", flush=True)
         if front.quick:
             print("quick look, not evidence")
+        if v.executor == "inline" and not v.conv and (why := missing(jax.default_backend())):
+            print(f"convolutions take longer than they could: {why}")
         interrupted = _conduct(conductor, predicted)
         conductor.write_plan()
         write(folder.path, plots=not interrupted)

@@ -73,14 +73,27 @@ def hardware(devices: Any) -> dict[str, Any]:
 
     first = devices.mesh.devices.flat[0]
     there = peak(first.device_kind)
-    return {
-        "devices": f"{devices.count} × {first.device_kind}",
-        "kind": first.platform,
-        "count": devices.count,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "processor": _processor(),
-        "host": platform.node(),
-    } | ({"peak_flops": there.flops * devices.count} if there else {})
+    return (
+        {
+            "devices": f"{devices.count} × {first.device_kind}",
+            "kind": first.platform,
+            "count": devices.count,
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "processor": _processor(),
+            "host": platform.node(),
+        }
+        | ({"peak_flops": there.flops * devices.count} if there else {})
+        | _convolutions(devices)
+    )
+
+
+def _convolutions(devices: Any) -> dict[str, str]:
+    """How a training step's are computed, where there is a choice."""
+    from cnnjax.train import convolution
+
+    if devices.mesh.devices.flat[0].platform != "cpu":
+        return {}
+    return {"convolutions": convolution.way(devices.conv, devices.divided)}
 
 
 def place(devices: Any) -> str:
@@ -89,6 +102,7 @@ def place(devices: Any) -> str:
     told = [found["devices"]]
     if found["kind"] == "cpu":
         told += [found["processor"], f"{found['cores'] or os.cpu_count()} cores"]
+        told += [f"{found['convolutions']} convolutions"]
     told += [devices.mode] if devices.count > 1 else []
     if devices.scan is not None:
         told += ["blocks scanned" if devices.scan else "blocks unrolled"]

@@ -70,7 +70,7 @@ class Experiment:
         many."""
         v = self.values
         count = None if "devices" in self.own_flags else v.devices
-        return v.parallel, count, v.scan, v.remat
+        return v.parallel, count, v.scan, v.remat, v.conv
 
     def given(self) -> dict[str, Any]:
         """The flags that were set on the command line, as text."""

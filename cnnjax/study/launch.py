@@ -26,6 +26,7 @@ class Launch:
     devices: int | None = None
     scan: bool | None = None
     remat: bool = False
+    conv: str | None = None
     executor: str = "inline"
     data_workers: int | None = None
 
@@ -43,7 +44,8 @@ class Launch:
         from cnnjax.study.worker import Worker
         from cnnjax.train.devices import local
 
-        where = local(self.parallel, self.devices, self.scan, self.remat, self.data_workers)
+        how = (self.scan, self.remat, self.conv, self.data_workers)
+        where = local(self.parallel, self.devices, *how)
         return Worker(
             folder, where, self.experiment, self.quick, self.inspect, self.executor, progress, stop
         )

@@ -36,7 +36,8 @@ class Devices:
     same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
     `remat` the backward pass computes again what is inside blocks, rather than keep it.
-    `target` is another platform than the devices', to lower for and never to run on.
+    `conv` is how the CPU convolves, one of `train.convolution.WAYS`; None leaves it to the rule
+    there. `target` is another platform than the devices', to lower for and never to run on.
     `data_workers` processes decode what is streamed.
     """
 
@@ -45,6 +46,7 @@ class Devices:
     scan: bool | None = None
     target: str | None = None
     remat: bool = False
+    conv: str | None = None
     data_workers: int = 0
 
     @property
@@ -69,17 +71,24 @@ class Devices:
         """What the devices are called, as in `train.peaks`."""
         return self.target or self.mesh.devices.flat[0].device_kind
 
+    @property
+    def divided(self) -> bool:
+        """Whether XLA divides a training step among the devices, and not the step itself."""
+        return self.count > 1 and self.mode != "pmap"
+
     def first(self, count: int) -> "Devices":
         """Only so many of them."""
         mesh = Mesh(self.mesh.devices.flat[:count], (_AXIS,))
         return dataclasses.replace(self, mesh=mesh)
 
-    def context(self) -> Context:
-        """On the CPU the gradients that are fast in a loop; elsewhere XLA's own."""
+    def context(self, alone: bool = False) -> Context:
+        """On the CPU the convolutions that are fast there; elsewhere XLA's own. `alone`: in a
+        training step, of which with `pmap` each device computes its share by itself."""
         if self.platform != "cpu":
             return Context(remat=self.remat)
+        way = convolution.way(self.conv, self.count > 1 if not alone else self.divided)
         return Context(
-            conv=convolution.conv_general_dilated,
+            conv=convolution.WAYS[way],
             max_pool=pooling.max_pool,
             remat=self.remat,
         )
@@ -248,12 +257,13 @@ def local(
     count: int | None = None,
     scan_blocks: bool | None = None,
     remat: bool = False,
+    conv: str | None = None,
     data_workers: int | None = None,
 ) -> Devices:
     """The first `count` local devices, by default all; over several processes all devices of all.
 
     Raises:
-      UserError: an unknown mode, or more devices than there are.
+      UserError: an unknown mode, more devices than there are, or no such convolutions here.
     """
     if mode not in MODES:
         raise unknown("parallel mode", mode, MODES)
@@ -264,8 +274,10 @@ def local(
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
     if data_workers is None:  # Where the cores compute, threads beside them do.
         data_workers = 0 if devices[0].platform == "cpu" else pipeline.spare_processes()
+    if conv == "native" and (why := convolution.missing("cpu")):
+        raise UserError(f"conv: there are no native convolutions: {why}")
     mesh = Mesh(np.array(devices[:count]), (_AXIS,))
-    return Devices(mesh, mode, scan_blocks, remat=remat, data_workers=data_workers)
+    return Devices(mesh, mode, scan_blocks, remat=remat, conv=conv, data_workers=data_workers)
 
 
 def check(recipe: Recipe, examples: int, devices: Devices) -> None:

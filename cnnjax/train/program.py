@@ -119,7 +119,7 @@ def _step(
 ) -> tuple[State, Sums]:
     """A step with equal blocks stacked; `key` is the training's."""
     stages = devices.scanned(task.net, task.image_shape)
-    context = dataclasses.replace(devices.context(), scan=frozenset(stages))
+    context = dataclasses.replace(devices.context(alone=True), scan=frozenset(stages))
     step_key = jax.random.fold_in(key, 2)
     batch = devices.shared(batch)
     state, new = train_step(

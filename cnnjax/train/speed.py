@@ -204,7 +204,13 @@ class Bench:
             return logits_of(self.task, devices.context(), *weights, images)
 
         compiled = devices.lower_batch(infer, weights, images).compile()
-        return lambda count: compiled(weights, images).block_until_ready(), compiled
+
+        def call(count: int) -> Any:
+            for _ in range(count):
+                logits = compiled(weights, images).block_until_ready()
+            return logits
+
+        return call, compiled
 
     def training(self) -> tuple[Callable[[int], Any], Any]:
         """So many steps, and how many it has taken; it takes the state over."""

@@ -1,0 +1,69 @@
+// Where a convolution reads: one axis of the map, its padding, and which taps meet which outputs.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+using Offset = std::ptrdiff_t;  // In floats.
+
+// Output i reads, at tap t, place i * stride + t * dilation - low of the input with holes - 1 zeros
+// between its units.
+struct Axis {
+  int in, out, taps, stride, low, dilation, holes;
+
+  int phases() const { return std::min(holes, out); }
+  int step() const { return holes > 1 ? 1 : stride; }  // With holes there is no stride.
+};
+
+// The outputs phase, phase + holes, ... meet the same taps, at the same distance; others meet holes.
+struct Meeting {
+  int tap, off;  // The first of these outputs reads unit `off` of the input.
+};
+
+inline std::vector<Meeting> Meetings(const Axis& a, int phase) {
+  std::vector<Meeting> found;
+  for (int t = 0; t < a.taps; ++t) {
+    const int at = phase * a.stride + t * a.dilation - a.low;
+    const int rest = ((at % a.holes) + a.holes) % a.holes;
+    if (rest == 0) found.push_back({t, (at - rest) / a.holes});
+  }
+  return found;
+}
+
+// So many zeros before the input and its size with those around it that any output reads.
+struct Padded {
+  int before, size;
+};
+
+inline Padded PaddedFor(const Axis& a) {
+  int low = 0, high = a.in - 1;
+  for (int p = 0; p < a.phases(); ++p) {
+    const int last = (a.out - p + a.holes - 1) / a.holes - 1;
+    for (const Meeting& m : Meetings(a, p)) {
+      low = std::min(low, m.off);
+      high = std::max(high, m.off + last * a.step());
+    }
+  }
+  return {-low, high - low + 1};
+}
+
+// Images [count, rows, columns, channels] with zeros around, where any are read. A copy lives until
+// the same thread's next.
+inline const float* Around(const float* x, int count, const Axis (&axes)[2],
+                           const Padded (&padded)[2], int channels) {
+  const int rows = axes[0].in, columns = axes[1].in;
+  if (padded[0].size == rows && padded[1].size == columns) return x;
+  thread_local std::vector<float> copy;
+  const std::size_t line = std::size_t(padded[1].size) * channels, image = padded[0].size * line;
+  if (copy.size() < count * image) copy.resize(count * image);
+  std::memset(copy.data(), 0, sizeof(float) * count * image);
+  for (int i = 0; i < count; ++i)
+    for (int r = 0; r < rows; ++r)
+      std::memcpy(copy.data() + i * image + (r + padded[0].before) * line +
+                      std::size_t(padded[1].before) * channels,
+                  x + (std::size_t(i) * rows + r) * columns * channels,
+                  sizeof(float) * columns * channels);
+  return copy.data();
+}

@@ -1,0 +1,110 @@
+"""The native convolutions, compiled for this machine's processor the first time they are wanted.
+
+Nothing is compiled at install: without a compiler, or where the compiler can't, convolutions are
+XLA's. What was compiled is kept by its sources, compiler and processor, in a folder that several
+machines may share.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import jax
+import jaxlib
+
+from cnnjax.data import cache
+
+HERE = Path(__file__).parent
+MAIN = HERE / "convolution.cpp"
+# Products may be contracted into one rounding, as GCC does anyway and Clang is told to.
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-w")
+TARGETS = ("cnnjax_convolve", "cnnjax_correlate")
+SECONDS = 120  # A compilation takes 5.
+
+
+class Missing(Exception):
+    """Why there are none here, in a line."""
+
+
+@functools.cache
+def missing() -> str | None:
+    """Why there are no native convolutions here, in a line; None where JAX knows them now."""
+    try:
+        library = _loaded()
+        for name in TARGETS:
+            call = jax.ffi.pycapsule(getattr(library, name))
+            jax.ffi.register_ffi_target(name, call, platform="cpu")
+    except Missing as e:
+        return str(e)
+    return None
+
+
+def _loaded() -> ctypes.CDLL:
+    compiler = _compiler()
+    path = cache.folder() / "native" / f"{_digest(compiler)}.so"
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:  # Damaged: made anew.
+            path.unlink(missing_ok=True)
+    _compile(compiler, path)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as e:
+        raise Missing(f"what {compiler} made can't be loaded: {e}") from None
+
+
+def _compiler() -> str:
+    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if found is None:
+        raise Missing("no C++ compiler is on the PATH (c++, g++ or clang++)")
+    return found
+
+
+def _compile(compiler: str, path: Path) -> None:
+    """Beside its place, and moved there: a kill or a second process leaves no half file."""
+    part = path.with_name(f"{uuid.uuid4().hex}.part")
+    command = (compiler, *FLAGS, f"-I{jax.ffi.include_dir()}", str(MAIN), "-o", str(part))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["it failed"]
+            raise Missing(f"{compiler} can't compile them: {lines[0].strip()[:200]}")
+        part.replace(path)
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{compiler} took over {SECONDS} s to compile them") from None
+    except OSError as e:
+        raise Missing(f"they can't be compiled into {path.parent}: {e.strerror or e}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _digest(compiler: str) -> str:
+    """Of everything that what is compiled depends on."""
+    parts = [file.read_bytes() for file in sorted(HERE.iterdir()) if file.suffix in (".cpp", ".h")]
+    parts += [" ".join(FLAGS).encode(), jaxlib.__version__.encode(), _processor().encode()]
+    try:
+        version = subprocess.run((compiler, "--version"), capture_output=True, timeout=SECONDS)
+        parts.append(version.stdout)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise Missing(f"{compiler} does not start: {e}") from None
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """What it can do, where it says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return f"{platform.machine()} {platform.processor()}"

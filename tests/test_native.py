@@ -1,0 +1,275 @@
+"""The native convolution equals XLA's, under every transformation, and does without a compiler."""
+
+import functools
+import stat
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from cnnjax.errors import UserError
+from cnnjax.train import convolution
+from cnnjax.train.devices import local
+from cnnjax.train.native import library
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+NATIVE = not library.missing()
+pytestmark = pytest.mark.skipif(not NATIVE, reason=f"native convolutions: {library.missing()}")
+
+
+def call(conv, x, w, stride=(1, 1), pads=((1, 1), (1, 1)), dilation=(1, 1), groups=1):
+    return conv(x, w, stride, pads, rhs_dilation=dilation, dimension_numbers=LAYOUT,
+                feature_group_count=groups)  # fmt: skip
+
+
+def is_native(f, *args):
+    return "cnnjax_convolve" in str(jax.make_jaxpr(f)(*args))
+
+
+def near(mine, truth, within=1e-5):
+    scale = np.abs(truth).max() if truth.size else 0.0
+    np.testing.assert_allclose(mine, truth, rtol=0, atol=within * scale + 1e-12)
+
+
+def truth_of(x, w, cotangent, **given):
+    """In float64."""
+    with jax.enable_x64(True):
+        x, w, cotangent = (jnp.asarray(np.asarray(a, np.float64)) for a in (x, w, cotangent))
+        y, back = jax.vjp(lambda x, w: call(lax.conv_general_dilated, x, w, **given), x, w)
+        return [np.asarray(a) for a in (y, *back(cotangent))]
+
+
+def drawn(*shapes, dtype=np.float32):
+    draws = np.random.default_rng(0)
+    return [jnp.asarray(draws.normal(size=shape), dtype) for shape in shapes]
+
+
+# (groups, channels a group, outputs a group): less than a vector, several, and what is left over;
+# each channel by itself.
+CHANNELS = [
+    (1, 1, 1), (1, 3, 6), (1, 2, 8), (1, 5, 12), (1, 16, 16), (1, 17, 24), (1, 4, 40), (1, 3, 61),
+    (2, 3, 8), (3, 4, 17), (8, 1, 1), (24, 1, 1),
+]  # fmt: skip
+pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@hypothesis.settings(max_examples=60)
+@hypothesis.given(
+    batch=st.sampled_from([1, 2, 3, 16]),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=pair,
+    dilation=pair,
+    pads=st.tuples(*[st.integers(-1, 4)] * 4),
+    channels=st.sampled_from(CHANNELS),
+)
+def test_values_and_gradients_equal_xlas(batch, size, kernel, stride, dilation, pads, channels):
+    groups, per, out = channels
+    pads = (pads[:2], pads[2:])
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    hypothesis.assume(all(n + sum(p) > r for n, p, r in zip(size, pads, reach, strict=True)))
+    given = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
+    x, w = drawn((batch, *size, groups * per), (*kernel, per, groups * out))
+    native = functools.partial(call, convolution.native, **given)
+    assert is_native(native, x, w)
+    y, back = jax.vjp(native, x, w)
+    (cotangent,) = drawn(y.shape)
+    for mine, truth in zip((y, *back(cotangent)), truth_of(x, w, cotangent, **given), strict=True):
+        near(mine, truth)
+
+
+@pytest.mark.parametrize(
+    "shape, kernel, given",
+    [
+        ((32, 32, 32, 16), (3, 3, 16, 16), {}),  # Each thread its own sums.
+        ((2, 8, 8, 96), (3, 3, 96, 128), {}),  # Many weights, which threads share out.
+        ((40, 2, 2, 64), (3, 3, 64, 160), {}),  # Small maps, many of them in a chunk.
+        ((1, 40, 40, 8), (3, 3, 8, 16), {}),  # One image, whose places threads share out.
+        ((16, 16, 16, 32), (1, 1, 32, 64), {"stride": (2, 2), "pads": ((0, 0), (0, 0))}),
+        ((64, 8, 8, 40), (3, 3, 1, 40), {"groups": 40}),
+    ],
+)
+def test_large_ones_equal_xlas(shape, kernel, given):
+    x, w = drawn(shape, kernel)
+    y, back = jax.jit(
+        lambda x, w: jax.vjp(functools.partial(call, convolution.native, **given), x, w)
+    )(x, w)
+    (cotangent,) = drawn(y.shape)
+    for mine, truth in zip((y, *back(cotangent)), truth_of(x, w, cotangent, **given), strict=True):
+        near(mine, truth)
+
+
+def loss(conv, x, w):
+    return jnp.sin(call(conv, x, w, (2, 1), ((0, 1), (2, 1)), (1, 2))).sum()
+
+
+def test_second_derivatives_equal_xlas():
+    x, w = drawn((3, 7, 8, 3), (3, 2, 3, 10))
+
+    def slopes(conv, x, w):
+        parts = jax.grad(functools.partial(loss, conv), (0, 1))(x, w)
+        return sum((part**2).sum() for part in parts)
+
+    mine = jax.grad(functools.partial(slopes, convolution.native), (0, 1))(x, w)
+    truth = jax.grad(functools.partial(slopes, lax.conv_general_dilated), (0, 1))(x, w)
+    for one, other in zip(mine, truth, strict=True):
+        near(one, other, 1e-4)
+
+
+def test_it_works_in_loops_and_mapped():
+    x, w = drawn((4, 2, 7, 8, 3), (3, 2, 3, 10))
+    gradient = jax.grad(functools.partial(loss, convolution.native), 1)
+    apart = [gradient(part, w) for part in x]
+    for way in (jax.vmap(gradient, (0, None)), jax.vmap(gradient, (0, None), 1)):
+        mapped = way(x, w)
+        mapped = mapped if mapped.shape[0] == 4 else jnp.moveaxis(mapped, 1, 0)
+        np.testing.assert_allclose(mapped, jnp.stack(apart), rtol=1e-5, atol=1e-5)
+    looped, _ = lax.scan(lambda total, part: (total + gradient(part, w), None), 0 * w, x)
+    np.testing.assert_allclose(looped, sum(apart), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["pmap", "shard_map"])
+def test_devices_compute_their_shares(how):
+    x, w = drawn((4, 2, 7, 8, 3), (3, 2, 3, 10))
+    gradient = jax.grad(functools.partial(loss, convolution.native), 1)
+    apart = jnp.stack([gradient(part, w) for part in x])
+    if how == "pmap":
+        found = jax.pmap(gradient, in_axes=(0, None), devices=jax.devices()[:4])(x, w)
+    else:
+        mesh = Mesh(jax.devices()[:4], ("data",))
+        found = jax.jit(jax.shard_map(
+            lambda x, w: gradient(x[0], w)[None], mesh=mesh, check_vma=False,
+            in_specs=(PartitionSpec("data"), PartitionSpec()), out_specs=PartitionSpec("data"),
+        ))(x, w)  # fmt: skip
+    np.testing.assert_allclose(found, apart, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_computed_in_float32():
+    x, w = drawn((2, 9, 9, 5), (3, 3, 5, 12), dtype=jnp.bfloat16)
+    native = functools.partial(call, convolution.native)
+    assert is_native(native, x, w) and native(x, w).dtype == jnp.bfloat16
+    exact = call(lax.conv_general_dilated, x.astype(jnp.float32), w.astype(jnp.float32))
+    np.testing.assert_array_equal(native(x, w), exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "what, shape, kernel, groups, dtype",
+    [
+        ("another type", (2, 6, 6, 4), (3, 3, 4, 8), 1, np.float64),
+        ("narrow groups", (2, 6, 6, 8), (3, 3, 2, 16), 4, np.float32),
+        ("no whole vectors of channels", (2, 6, 6, 12), (3, 3, 1, 12), 12, np.float32),
+    ],
+)
+def test_what_it_is_not_for_is_xlas(what, shape, kernel, groups, dtype):
+    with jax.enable_x64(True):
+        x, w = drawn(shape, kernel, dtype=dtype)
+        native = functools.partial(call, convolution.native, groups=groups)
+        assert not is_native(native, x, w)
+        truth = call(lax.conv_general_dilated, x, w, groups=groups)
+        np.testing.assert_allclose(native(x, w), truth, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "where, step, divided",
+    [
+        (("pmap", 1), "native", "native"),
+        (("jit", 1), "native", "native"),
+        (("pmap", 2), "native", "forms"),
+        (("jit", 2), "forms", "forms"),
+        (("fsdp", 2), "forms", "forms"),
+    ],
+)
+def test_programs_that_xla_divides_keep_its_convolutions(where, step, divided):
+    devices = local(*where)
+    assert devices.context(alone=True).conv is convolution.WAYS[step]
+    assert devices.context().conv is convolution.WAYS[divided]
+
+
+@pytest.mark.parametrize("way", convolution.WAYS)
+def test_the_way_can_be_chosen(way):
+    assert local(conv=way).context(alone=True).conv is convolution.WAYS[way]
+
+
+# --- compiling
+
+
+@pytest.fixture
+def anew(tmp_path, monkeypatch):
+    """As on a machine where nothing was compiled."""
+    monkeypatch.setenv("CNNJAX_CACHE", str(tmp_path))
+    library.missing.cache_clear()
+    monkeypatch.setattr(jax.ffi, "register_ffi_target", lambda *args, **kwargs: None)
+    yield tmp_path / "native"
+    library.missing.cache_clear()
+
+
+def compiler(path, text):
+    """A compiler's stand-in."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_without_a_compiler_xla_convolves_and_it_is_told(anew, monkeypatch):
+    monkeypatch.setenv("PATH", str(anew))
+    monkeypatch.delenv("CXX", raising=False)
+    why = "no C++ compiler is on the PATH (c++, g++ or clang++)"
+    assert convolution.missing("cpu") == why
+    assert local("pmap", 1).context().conv is convolution.forms
+    with pytest.raises(UserError, match="^conv: there are no native convolutions: no C"):
+        local(conv="native")
+    assert convolution.missing("cuda") is None  # Nothing is missed there.
+
+
+def test_a_compiler_that_fails_is_quoted(anew, tmp_path, monkeypatch):
+    text = (
+        'case "$1" in --version) echo 1;; *) echo "x.h:1: error: no such header" >&2; exit 1;; esac'
+    )
+    path = compiler(tmp_path / "cc", text)
+    monkeypatch.setenv("CXX", path)
+    assert library.missing() == f"{path} can't compile them: x.h:1: error: no such header"
+    assert not list(anew.iterdir())
+
+
+def test_what_a_compiler_makes_may_be_of_no_use(anew, tmp_path, monkeypatch):
+    text = (
+        'for last; do :; done; case "$1" in --version) echo 1;; *) echo not code > "$last";; esac'
+    )
+    monkeypatch.setenv("CXX", compiler(tmp_path / "cc", text))
+    assert "made can't be loaded: " in library.missing()
+
+
+def test_a_compiler_that_hangs_is_given_up(anew, tmp_path, monkeypatch):
+    text = 'case "$1" in --version) ;; *) exec sleep 60;; esac'
+    monkeypatch.setenv("CXX", compiler(tmp_path / "cc", text))
+    monkeypatch.setattr(library, "SECONDS", 1)
+    assert "took over 1 s to compile them" in library.missing()
+
+
+def test_what_does_not_start_is_named(anew, tmp_path, monkeypatch):
+    path = compiler(tmp_path / "cc", "")
+    (tmp_path / "cc").write_bytes(b"\x7fELF")
+    monkeypatch.setenv("CXX", path)
+    assert library.missing().startswith(f"{path} does not start: ")
+
+
+def test_a_cache_that_takes_nothing_is_told(anew, monkeypatch):
+    anew.write_text("")  # A file where its folder would be.
+    assert library.missing().startswith(f"they can't be compiled into {anew}: ")
+
+
+def test_a_damaged_library_is_compiled_again_and_a_whole_one_is_not(anew, monkeypatch):
+    monkeypatch.setattr(library, "FLAGS", (*library.FLAGS, "-O0"))
+    compile_, calls = library._compile, []
+    monkeypatch.setattr(library, "_compile", lambda *args: (calls.append(args), compile_(*args)))
+    anew.mkdir()
+    (anew / f"{library._digest(library._compiler())}.so").write_bytes(b"\x7fELF")
+    for _ in range(2):
+        assert library.missing() is None and len(calls) == 1
+        library.missing.cache_clear()
+    assert len(list(anew.iterdir())) == 1
