@@ -64,6 +64,7 @@ PUBLISHED = [
     ("resnet152_v2", 60_185_128, None, "F timm resnetv2_152"),
     ("resnet110_v2", "1.7 M", None, "T"),
     ("resnet164_v2", 1_703_258, None, "F pytorchcv; T 1.7 M"),
+    ("wide_resnet16_2", "0.7 M", None, "M Zagoruyko & Komodakis 2017, table 1"),
     ("wide_resnet16_8", "11.0 M", None, "M table 4"),
     ("wide_resnet16_10", 17_116_634, None, "F pytorchcv; T table 4: 17.1 M"),
     ("wide_resnet22_8", "17.2 M", None, "T table 4"),
