@@ -7,7 +7,7 @@ from cnnjax.nets.blocks import Bottleneck
 from cnnjax.nets.net import Head, Net, Stage
 from cnnjax.nets.preact import BareConv, NormAct, PreResidual
 
-# Layers and widening factor: table 4 and, small enough for few images, 16-2 of Zagoruyko & Komodakis
+# Layers and widening factor: table 4 and, for few images, 16-2 of Zagoruyko & Komodakis
 # 2017 ("Paying more attention to attention", table 1).
 CIFAR = (
     (16, 2),

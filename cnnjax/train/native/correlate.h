@@ -25,7 +25,7 @@ struct Correlation {
     const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};
     // Of few weights every thread has its own sums over its own images; many are shared out.
     const int threads = Threads(pool), parts = std::min(threads, std::max(1, batch));
-    const bool shared = size() > MANY || parts == 1;
+    const bool shared = size() > MANY;
     const Offset image = Offset(padded[0].size) * padded[1].size * channels;
     const int enough = (256 + pixels() - 1) / std::max(1, pixels());
     const int fits = static_cast<int>((shared ? CACHED : 0) / std::max<Offset>(1, image));
