@@ -1,7 +1,11 @@
 """The native convolution equals XLA's, under every transformation, and does without a compiler."""
 
 import functools
+import os
+import platform
 import stat
+import subprocess
+import sys
 
 import hypothesis
 import jax
@@ -193,6 +197,18 @@ def test_programs_that_xla_divides_keep_its_convolutions(where, step, divided):
 @pytest.mark.parametrize("way", convolution.WAYS)
 def test_the_way_can_be_chosen(way):
     assert local(conv=way).context(alone=True).conv is convolution.WAYS[way]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86's processors")
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
+def test_vectors_of_other_processors_equal_xlas_too(processor, tmp_path):
+    path = compiler(tmp_path / "cc", f'exec {library._compiler()} "$@" -march={processor}')
+    environment = os.environ | {"CXX": path, "CNNJAX_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "equal_xlas and not vectors"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0 and " passed" in found.stdout, found.stdout[-2000:]
+    assert "skipped" not in found.stdout
 
 
 # --- compiling

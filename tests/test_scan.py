@@ -83,13 +83,17 @@ def test_only_equal_blocks_in_a_row_are_scanned():
     assert traded.repeated == range(2, 5)
 
 
-def test_the_rule_scans_all_on_the_cpu_and_long_runs_elsewhere():
+def test_the_rule_scans_all_with_xlas_convolutions_on_the_cpu_and_long_runs_elsewhere():
     net, shape = nets.get("resnet50"), (64, 64, 3)
-    assert set(chosen(net, shape, None, "cpu")) == {"stage1", "stage2", "stage3", "stage4"}
-    assert chosen(net, shape, None, "gpu") == {}
-    assert set(chosen(nets.get("resnet101"), shape, None, "gpu")) == {"stage3"}
-    assert chosen(net, shape, False, "cpu") == {}
-    assert set(chosen(net, shape, True, "tpu")) == set(chosen(net, shape, None, "cpu"))
+    whole = {"stage1", "stage2", "stage3", "stage4"}
+    assert set(chosen(net, shape, None, "forms")) == set(chosen(net, shape, None, "xla")) == whole
+    assert chosen(net, shape, None, None) == chosen(net, shape, None, "native") == {}
+    assert set(chosen(nets.get("resnet101"), shape, None, None)) == {"stage3"}
+    small = (32, 32, 3)
+    assert chosen(nets.get("resnet56"), small, None, "native") == {}
+    assert len(chosen(nets.get("resnet110"), small, None, "native")) == 3
+    assert chosen(net, shape, False, "forms") == {}
+    assert set(chosen(net, shape, True, None)) == whole
 
 
 def test_draws_do_not_depend_on_scanning():

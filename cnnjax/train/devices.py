@@ -95,7 +95,8 @@ class Devices:
 
     def scanned(self, net: Any, image_shape: tuple[int, int, int]) -> Mapping[str, range]:
         """The stages that a training step scans, with the numbers of their equal blocks."""
-        return scan.chosen(net, image_shape, self.scan, self.platform)
+        way = convolution.way(self.conv, self.divided) if self.platform == "cpu" else None
+        return scan.chosen(net, image_shape, self.scan, way)
 
     def positions(self, batch_size: int) -> jax.Array:
         """Each example's place in the whole batch, as the last argument of what `lower` gives:

@@ -2,10 +2,15 @@
 // [B, H', W', O] of what came out say together of each tap, [kh, kw, C / groups, O].
 #pragma once
 
-#include <memory>
-
 #include "products.h"
 #include "threads.h"
+
+// Gradients of outputs first to first + size - 1 of a group, from one place to the next.
+struct Piece {
+  int group, first, size, lanes;  // They are `lanes` wide: zeros follow what is less.
+  const float* gradients;
+  Offset step;
+};
 
 struct Correlation {
   Axis axes[2];
@@ -32,43 +37,41 @@ struct Correlation {
     const int chunk =
         std::max(1, std::min(std::max(enough, fits), shared ? batch : (batch + parts - 1) / parts));
     const Table table = Tabled(padded, chunk);
-    const int slots = shared ? 1 : parts;
-    const int blocks = shared ? std::min(4 * threads, (rows() + PAIR - 1) / PAIR) : 1;
-    // After the weights, a place for each block's sums that nobody wants.
-    const std::size_t slot = size() + std::size_t(blocks) * 2 * WIDE;
-    std::vector<float> sums(slot * slots);
-    const auto images = [&](int first, int last, const auto& each_chunk) {
+    const int slots = shared ? 1 : parts, blocks = (rows() + BLOCK - 1) / BLOCK;
+    // Sums are made in the result, where they lie as it does.
+    const bool there = slots == 1 && (each() || (groups == 1 && row() == width()));
+    std::vector<float> own_sums(there ? 0 : size() * slots);
+    float* sums = there ? w : own_sums.data();
+    if (there) std::memset(w, 0, sizeof(float) * size());
+    const auto images = [&](int first, int last, const auto& add) {
+      std::vector<float> own;
       for (int at = first; at < last; at += chunk) {
-        const int count = std::min(chunk, last - at);
-        each_chunk(Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels, count, axes,
-                          padded, channels),
-                   g + std::size_t(at) * pixels() * outputs, count * pixels());
+        const int count = std::min(chunk, last - at), places = count * pixels();
+        const float* xs = Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels, count,
+                                 axes, padded, channels);
+        add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), places);
       }
     };
     if (shared) {
-      const auto edge = [&](int i) {
-        return std::min<long>(rows(), ((rows() + PAIR - 1) / PAIR) * long(i) / blocks * PAIR);
-      };
-      images(0, batch, [&](const float* xs, const float* gs, int places) {
-        Share(pool, blocks, [&](int block) {
-          Add(table, xs, gs, places, edge(block), edge(block + 1), sums.data(),
-              size() + std::size_t(block) * 2 * WIDE);
-        });
+      images(0, batch, [&](const float* xs, const std::vector<Piece>& pieces, int places) {
+        Share(pool, blocks, [&](int block) { Add(table, xs, pieces, places, block, sums); });
       });
     } else {
       Share(pool, parts, [&](int part) {
         images(long(batch) * part / parts, long(batch) * (part + 1) / parts,
-               [&](const float* xs, const float* gs, int places) {
-                 Add(table, xs, gs, places, 0, rows(), sums.data() + part * slot, size());
+               [&](const float* xs, const std::vector<Piece>& pieces, int places) {
+                 for (int block = 0; block < blocks; ++block)
+                   Add(table, xs, pieces, places, block, sums + part * size());
                });
       });
     }
-    Gather(sums.data(), slots, slot, w);
+    if (!there) Gather(sums, slots, w);
   }
 
  private:
-  static constexpr std::size_t MANY = 1 << 16;    // Weights.
-  static constexpr Offset CACHED = 1 << 18;       // Floats of images, about what a cache holds.
+  static constexpr std::size_t MANY = 1 << 16;  // Weights.
+  static constexpr Offset CACHED = 1 << 18;     // Floats of images, about what a cache holds.
+  static constexpr int BLOCK = 168;             // Rows that are added to together: whole tiles.
 
   struct Table {
     std::vector<Offset> rows, to, places;
@@ -94,70 +97,80 @@ struct Correlation {
     return found;
   }
 
-  // What so many places say, added to rows first to last - 1 of every group.
-  void Add(const Table& table, const float* x, const float* g, int places, long first, long last,
-           float* sums, Offset spare) const {
+  // Gradients as they are, where they are whole vectors and lie close together, or piece by piece.
+  std::vector<Piece> Pieces(const float* g, int places, std::vector<float>& own) const {
+    std::vector<Piece> pieces;
     if (each()) {
-      for (int c = 0; c < channels;) {
-        if (channels - c >= WIDE) {
-          Tiles<WIDE, SINGLE, 1, true>(table, x + c, g + c, outputs, places, first, last, sums, c, spare);
-          c += WIDE;
-        } else {
-          Tiles<HALF, SINGLE, 1, true>(table, x + c, g + c, outputs, places, first, last, sums, c, spare);
-          c += HALF;
-        }
+      for (int c = 0; c < channels; c += pieces.back().lanes) {
+        const int lanes = channels - c >= WIDE ? WIDE : HALF;
+        pieces.push_back({0, c, lanes, lanes, g + c, outputs});
       }
-      return;
+      return pieces;
     }
-    for (int group = 0; group < groups; ++group) {
-      const float* xs = x + group * depth();
-      const float* gs = g + group * width();
-      const Offset base = Offset(group) * rows() * row();
-      for (int o = 0; o < width();) {
-        const int left = width() - o;
-        const float* from = gs + o;
-        const Offset to = base + o;
-        if (left >= 2 * WIDE) {
-          Tiles<WIDE, PAIR, 2, false>(table, xs, from, outputs, places, first, last, sums, to, spare);
-          o += 2 * WIDE;
-        } else if (left >= WIDE) {
-          Tiles<WIDE, SINGLE, 1, false>(table, xs, from, outputs, places, first, last, sums, to, spare);
-          o += WIDE;
-        } else if (left >= HALF) {
-          Tiles<HALF, SINGLE, 1, false>(table, xs, from, outputs, places, first, last, sums, to, spare);
-          o += HALF;
-        } else {  // Less than a vector: with zeros after it.
-          std::vector<float> tail(std::size_t(places) * HALF);
-          for (int p = 0; p < places; ++p)
-            std::memcpy(&tail[std::size_t(p) * HALF], from + std::size_t(p) * outputs,
-                        sizeof(float) * left);
-          Tiles<HALF, SINGLE, 1, false>(table, xs, tail.data(), HALF, places, first, last, sums, to, spare);
-          o += HALF;
+    const bool direct = width() % HALF == 0 && width() <= 2 * WIDE;
+    if (!direct) own.assign(std::size_t(places) * row() * groups, 0.0f);
+    for (int group = 0; group < groups; ++group)
+      for (int o = 0; o < width(); o += pieces.back().lanes) {
+        const int left = static_cast<int>(row()) - o;
+        const int lanes = left >= 2 * WIDE ? 2 * WIDE : left >= WIDE ? WIDE : HALF;
+        const int size = std::min(width() - o, lanes);
+        const float* from = g + group * width() + o;
+        if (direct) {
+          pieces.push_back({group, o, size, lanes, from, outputs});
+          continue;
         }
+        float* to = own.data() + std::size_t(places) * (group * row() + o);
+        pieces.push_back({group, o, size, lanes, to, lanes});
+        for (int p = 0; p < places; ++p)
+          std::memcpy(to + Offset(p) * lanes, from + Offset(p) * outputs, sizeof(float) * size);
       }
+    return pieces;
+  }
+
+  // What so many places say, added to a block of the rows of every group.
+  void Add(const Table& table, const float* x, const std::vector<Piece>& pieces, int places,
+           int block, float* sums) const {
+    const int first = block * BLOCK, last = std::min(rows(), first + BLOCK);
+    float spare[2 * WIDE] = {};  // For sums that nobody wants.
+    for (const Piece& piece : pieces) {
+      const float* from = x + piece.group * depth() + (each() ? piece.first : 0);
+      float* to = sums + std::size_t(piece.group) * rows() * row() + piece.first;
+      if (each() && piece.lanes == WIDE)
+        Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(table, from, piece, places, first, last, to, spare);
+      else if (each())
+        Tiles<HALF, SINGLE, 1, Reads::VECTORS>(table, from, piece, places, first, last, to, spare);
+      else if (piece.lanes == 2 * WIDE)
+        Tiles<WIDE, PAIR, 2, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
+      else if (piece.lanes == WIDE)
+        Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
+      else if (depth() % RUN == 0)
+        Tiles<HALF, RUNS, 1, Reads::LINES>(table, from, piece, places, first, last, to, spare);
+      else
+        Tiles<HALF, SINGLE, 1, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
     }
   }
 
-  template <int L, int T, int N, bool EACH>
-  void Tiles(const Table& table, const float* x, const float* g, Offset step, int places, long first,
-             long last, float* sums, Offset base, Offset spare) const {
-    for (long at = first; at < last; at += T) {
+  template <int L, int T, int N, Reads HOW>
+  void Tiles(const Table& table, const float* x, const Piece& piece, int places, int first,
+             int last, float* sums, float* spare) const {
+    for (int at = first; at < last; at += T) {
       const Offset *rows = table.rows.data() + at, *to = table.to.data() + at;
       Offset own_rows[T], own_to[T];
       if (at + T > last) {
-        for (long t = 0; t < T; ++t) {
+        for (int t = 0; t < T; ++t) {
           const bool there = at + t < last;
-          own_rows[t] = rows[there ? t : last - 1 - at];
-          own_to[t] = there ? to[t] : spare - base;
+          own_rows[t] = rows[there ? t : last - at - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
+          own_to[t] = there ? to[t] : spare - sums;
         }
         rows = own_rows, to = own_to;
       }
-      Correlated<L, T, N, EACH>(x, rows, table.places.data(), places, g, step, sums + base, to);
+      Correlated<L, T, N, HOW>(x, rows, table.places.data(), places, piece.gradients, piece.step,
+                               sums, to);
     }
   }
 
   // The sums of all threads, without the zeros after each row: [rows, groups, width].
-  void Gather(const float* sums, int slots, std::size_t slot, float* w) const {
+  void Gather(const float* sums, int slots, float* w) const {
     const int parts = each() ? 1 : groups, across = each() ? outputs : width();
     for (int group = 0; group < parts; ++group)
       for (int r = 0; r < rows(); ++r) {
@@ -165,7 +178,7 @@ struct Correlation {
         float* to = w + std::size_t(r) * outputs + group * across;
         std::memcpy(to, from, sizeof(float) * across);
         for (int s = 1; s < slots; ++s)
-          for (int o = 0; o < across; ++o) to[o] += from[s * slot + o];
+          for (int o = 0; o < across; ++o) to[o] += from[s * size() + o];
       }
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -17,7 +18,8 @@ struct Axis {
   int step() const { return holes > 1 ? 1 : stride; }  // With holes there is no stride.
 };
 
-// The outputs phase, phase + holes, ... meet the same taps, at the same distance; others meet holes.
+// The outputs phase, phase + holes, ... meet the same taps, at the same distance; others meet
+// holes.
 struct Meeting {
   int tap, off;  // The first of these outputs reads unit `off` of the input.
 };
@@ -56,9 +58,13 @@ inline const float* Around(const float* x, int count, const Axis (&axes)[2],
   const int rows = axes[0].in, columns = axes[1].in;
   if (padded[0].size == rows && padded[1].size == columns) return x;
   thread_local std::vector<float> copy;
+  thread_local std::array<int, 7> shape{};
   const std::size_t line = std::size_t(padded[1].size) * channels, image = padded[0].size * line;
+  const std::array<int, 7> wanted{rows, columns, padded[0].before, padded[0].size,
+                                  padded[1].before, padded[1].size, channels};
+  if (shape != wanted) copy.clear();  // Else the zeros of the last time are where they must be.
+  shape = wanted;
   if (copy.size() < count * image) copy.resize(count * image);
-  std::memset(copy.data(), 0, sizeof(float) * count * image);
   for (int i = 0; i < count; ++i)
     for (int r = 0; r < rows; ++r)
       std::memcpy(copy.data() + i * image + (r + padded[0].before) * line +

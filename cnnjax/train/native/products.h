@@ -1,4 +1,5 @@
-// The two products that convolutions are made of, in registers: T places times N vectors of outputs.
+// The two products that convolutions are made of, in registers: T places times N vectors of
+// outputs.
 #pragma once
 
 #include <cstring>
@@ -14,8 +15,11 @@ constexpr int WIDE = 4;
 #endif
 constexpr int HALF = WIDE / 2;
 // Of 32 registers (16 with AVX alone) all but a few hold sums.
-constexpr int PAIR = WIDE == 8 ? 6 : 14;    // Places where each has two vectors.
-constexpr int SINGLE = WIDE == 8 ? 12 : 24;  // Places where each has one.
+constexpr int PAIR = WIDE == 8 ? 6 : 14;     // Places where each has two vectors.
+constexpr int SINGLE = WIDE == 8 ? 12 : 28;  // Places where each has one.
+// Half a vector leaves time for half the addresses: places in runs, which share one.
+constexpr int RUN = 8;
+constexpr int RUNS = WIDE == 8 ? 8 : 24;
 
 template <int L>
 struct Lanes {
@@ -32,45 +36,76 @@ const typename Lanes<L>::type& At(const float* p) {
   return *reinterpret_cast<const typename Lanes<L>::type*>(p);
 }
 
+// How a product reads x. VECTORS: by vectors, channel by channel. FLOATS: one float, where it is
+// told for each place. LINES: one float, where it is told for the first of each RUN of places.
+enum class Reads { VECTORS, FLOATS, LINES };
+
+template <int T, Reads HOW>
+struct Places {
+  const float* x;
+  const Offset* places;
+
+  Places(const float* x, const Offset* places) : x(x), places(places) {}
+  const float* At(int t, Offset) const { return x + places[t]; }
+};
+
+template <int T>
+struct Places<T, Reads::LINES> {
+  const float* first[T / RUN];
+
+  Places(const float* x, const Offset* places) {
+#pragma GCC unroll 32
+    for (int t = 0; t < T; t += RUN) first[t / RUN] = x + places[t];
+  }
+  const float* At(int t, Offset step) const { return first[t / RUN] + t % RUN * step; }
+};
+
 // What the taps that places share add to them: tap k reads depth floats at x + places[t] + taps[k]
-// and depth rows of weights, row floats apart, at w + weights[k]. The first `width` sums of place t
-// are written to y + to[t]. EACH: a vector of x by one of weights, channel by channel.
-template <int L, int T, int N, bool EACH>
-void Convolved(const float* x, const Offset* places, const Offset* taps, const Offset* weights,
-               int count, int depth, const float* w, Offset row, float* y, const Offset* to,
-               int width) {
+// and depth rows of weights, row floats apart, at w + weights[k] * tap. The first `width` sums of
+// place t are written to y + to[t].
+template <int L, int T, int N, Reads HOW>
+void Convolved(const float* x, const Offset* places, Offset step, const Offset* taps,
+               const Offset* weights, Offset tap, int count, int depth, const float* w, Offset row,
+               float* y, const Offset* to, int width) {
   using V = typename Lanes<L>::type;
   V sum[T][N] = {};
   for (int k = 0; k < count; ++k) {
     const float* from = x + taps[k];
-    const float* by = w + weights[k];
+    const float* by = w + weights[k] * tap;
     for (int c = 0; c < depth; ++c, ++from, by += row) {
+      const Places<T, HOW> at(from, places);
       V b[N];
       for (int n = 0; n < N; ++n) b[n] = At<L>(by + L * n);
 #pragma GCC unroll 32
       for (int t = 0; t < T; ++t) {
-        if constexpr (EACH) {
-          sum[t][0] += At<L>(from + places[t]) * b[0];
+        const float* there = at.At(t, step);
+        if constexpr (HOW == Reads::VECTORS) {
+          sum[t][0] += At<L>(there) * b[0];
         } else {
-          const float a = from[places[t]];
+          const float a = *there;
 #pragma GCC unroll 2
           for (int n = 0; n < N; ++n) sum[t][n] += a * b[n];
         }
       }
     }
   }
-  for (int t = 0; t < T; ++t) {
-    if (width == L * N) {
+  if (width == L * N) {
+#pragma GCC unroll 32
+    for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
       for (int n = 0; n < N; ++n) At<L>(y + to[t] + L * n) = sum[t][n];
-    } else {
-      std::memcpy(y + to[t], &sum[t][0], sizeof(float) * width);
+  } else {
+    for (int t = 0; t < T; ++t) {
+      V kept[N];
+      for (int n = 0; n < N; ++n) kept[n] = sum[t][n];
+      std::memcpy(y + to[t], kept, sizeof(float) * width);
     }
   }
 }
 
 // Adds to T rows of weights, at total + to[t], what `count` places say: place p reads x at
 // places[p] + rows[t], and its gradients are N vectors at g + p * step.
-template <int L, int T, int N, bool EACH>
+template <int L, int T, int N, Reads HOW>
 void Correlated(const float* x, const Offset* rows, const Offset* places, int count, const float* g,
                 Offset step, float* total, const Offset* to) {
   using V = typename Lanes<L>::type;
@@ -79,14 +114,16 @@ void Correlated(const float* x, const Offset* rows, const Offset* places, int co
     for (int n = 0; n < N; ++n) sum[t][n] = At<L>(total + to[t] + L * n);
   for (int p = 0; p < count; ++p, g += step) {
     const float* from = x + places[p];
+    const Places<T, HOW> at(from, rows);
     V b[N];
     for (int n = 0; n < N; ++n) b[n] = At<L>(g + L * n);
 #pragma GCC unroll 32
     for (int t = 0; t < T; ++t) {
-      if constexpr (EACH) {
-        sum[t][0] += At<L>(from + rows[t]) * b[0];
+      const float* there = at.At(t, 1);
+      if constexpr (HOW == Reads::VECTORS) {
+        sum[t][0] += At<L>(there) * b[0];
       } else {
-        const float a = from[rows[t]];
+        const float a = *there;
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) sum[t][n] += a * b[n];
       }

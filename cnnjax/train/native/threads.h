@@ -5,9 +5,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -15,35 +17,79 @@ inline int Threads(const xla::ffi::ThreadPool& pool) {
   return static_cast<int>(std::max<int64_t>(1, pool.num_threads()));
 }
 
+// Items 0 to items - 1 of one call, which several threads take one by one.
+struct Job {
+  Job(int items, std::function<void(int)> work) : items(items), work(std::move(work)) {}
+
+  const int items;
+  const std::function<void(int)> work;
+  std::atomic<int> next{0}, done{0};
+  std::mutex mutex;
+  std::condition_variable all;
+
+  bool Finished() const { return done.load() == items; }
+
+  void Help() {
+    for (int i; (i = next.fetch_add(1)) < items;) {
+      work(i);
+      if (done.fetch_add(1) + 1 == items) {
+        std::lock_guard<std::mutex> lock(mutex);
+        all.notify_all();
+      }
+    }
+  }
+
+  void Wait() {
+    for (int i = 0; i < 100 && !Finished(); ++i) std::this_thread::yield();
+    std::unique_lock<std::mutex> lock(mutex);
+    all.wait(lock, [this] { return Finished(); });
+  }
+};
+
+// The jobs under way. XLA computes what does not depend on each other at once, a thread each; two
+// convolutions together need twice the cache, so the second first helps the one before it.
+class Jobs {
+ public:
+  void Add(std::shared_ptr<Job> job) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+
+  void Remove(const std::shared_ptr<Job>& job) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    jobs_.erase(std::find(jobs_.begin(), jobs_.end(), job));
+  }
+
+  void HelpAll() {
+    while (const std::shared_ptr<Job> job = Open()) job->Help();
+  }
+
+ private:
+  std::shared_ptr<Job> Open() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& job : jobs_)
+      if (job->next.load() < job->items) return job;
+    return nullptr;
+  }
+
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Job>> jobs_;
+};
+
 // Calls work(0) to work(items - 1), each once, and returns when all are done. The caller works too
-// and waits for items, not for helpers: where the pool is busy, or this is called by one of its own
-// threads, it does everything alone.
-template <class Work>
-void Share(xla::ffi::ThreadPool& pool, int items, const Work& work) {
+// and waits for items, not for helpers: where the pool is busy it does everything alone.
+inline void Share(xla::ffi::ThreadPool& pool, int items, const std::function<void(int)>& work) {
+  static Jobs& jobs = *new Jobs;  // Never destroyed: threads may outlive what is static.
   const int helpers = std::min(items, Threads(pool)) - 1;
   if (helpers <= 0) {
     for (int i = 0; i < items; ++i) work(i);
     return;
   }
-  struct State {
-    std::atomic<int> next{0}, done{0};
-    std::mutex mutex;
-    std::condition_variable all;
-  };
-  auto state = std::make_shared<State>();  // A late helper finds it after the caller has gone.
-  auto run = [state, items, task = &work] {
-    for (int i; (i = state->next.fetch_add(1)) < items;) {
-      (*task)(i);
-      if (state->done.fetch_add(1) + 1 == items) {
-        std::lock_guard<std::mutex> lock(state->mutex);
-        state->all.notify_all();
-      }
-    }
-  };
-  for (int i = 0; i < helpers; ++i) pool.Schedule(decltype(run)(run));
-  run();
-  const auto finished = [&] { return state->done.load() == items; };
-  for (int i = 0; i < 100 && !finished(); ++i) std::this_thread::yield();
-  std::unique_lock<std::mutex> lock(state->mutex);
-  state->all.wait(lock, finished);
+  jobs.HelpAll();
+  const auto job = std::make_shared<Job>(items, std::cref(work));  // Late helpers find it done.
+  jobs.Add(job);
+  for (int i = 0; i < helpers; ++i) pool.Schedule([job] { job->Help(); });
+  job->Help();
+  jobs.Remove(job);
+  job->Wait();
 }
