@@ -2,8 +2,13 @@
 
 A training step and inference of a batch, in each framework one beside the other, in turn within
 each round; those that are not installed are named as absent (`pip install -e '.[peers]'`). Nets,
-recipes and images are the same: SGD with momentum, random images that are in memory, float32.
+recipes and images are the same: SGD with momentum, random images that are in memory, float32. And a
+whole study: filter sizes at fixed width and at equal MACs, 24 trainings, from the command to the
+last accuracy, beside loops in PyTorch and plain Flax that do no more than train and judge.
 """
+
+import dataclasses
+from pathlib import Path
 
 from absl import flags
 
@@ -20,6 +25,8 @@ BATCHES = integers(FLAGS, "batches", "32,128", "images a batch")
 SECONDS = flags.DEFINE_float("seconds", 60, "what a net and batch may take in rounds, about", 1,
                              flag_values=FLAGS)  # fmt: skip
 
+STUDY = flags.DEFINE_bool("study", True, "time a whole study too", flag_values=FLAGS)
+
 SHAPE = (32, 32, 3)
 LIST = {  # Name in the study: the net's name, and its axes.
     "lenet5": ("lenet5", {}),
@@ -32,10 +39,12 @@ LIST = {  # Name in the study: the net's name, and its axes.
 }
 X = ("batch", "images a batch")
 SERIES = "net"
+EQUAL = True
 DEFAULTS = Defaults(
     common={"seeds": 1},
-    quick={"nets": "lenet5", "batches": "32", "seconds": 4, "peers": "flax,torch"},
+    quick={"nets": "lenet5", "batches": "32", "seconds": 4, "peers": "flax,torch", "study": False},
 )
+KERNELS, SEEDS, EPOCHS, EXAMPLES = (1, 3, 5, 7), 3, 6, 4000  # Of the study.
 
 
 def runs(setting):
@@ -62,3 +71,33 @@ def runs(setting):
                 net, Versus(batch, SECONDS.value, there), label=name, image_shape=SHAPE,
                 notes=notes, net=name, batch=batch,
             )  # fmt: skip
+    if STUDY.value:
+        instrument = study(setting, there)
+        yield setting.probe(
+            setting.net(), instrument, label="a study of filter sizes", notes=notes,
+            net="a study of filter sizes", batch=instrument.batch_size,
+        )  # fmt: skip
+
+
+def study(setting, peers):
+    from cnnjax.nets import vary
+    from cnnjax.peers.study import Sweep
+    from cnnjax.peers.whole import PEERS as ABLE
+    from cnnjax.peers.whole import WholeStudy
+
+    base = setting.net()
+    equal = setting.equal(vary.kernel(base, 3))
+    fixed = [setting.run(vary.kernel(base, size), kernel=size) for size in KERNELS]
+    alike = [run for one in fixed for run in equal.runs(one)]
+    sweep = Sweep(
+        nets=tuple(run.net for run in (*fixed, *alike)),
+        dataset=dataclasses.replace(setting.dataset, train_examples=EXAMPLES),
+        seeds=SEEDS, epochs=EPOCHS,
+    )  # fmt: skip
+    command = (
+        str(Path(__file__).parents[1] / "launch.py"), "--experiment=filter_size",
+        f"--kernel_sizes={','.join(map(str, KERNELS))}", f"--seeds={SEEDS}", f"--epochs={EPOCHS}",
+        f"--train_examples={EXAMPLES}", f"--batch_size={sweep.batch_size}",
+        f"--learning_rate={sweep.learning_rate}", "--schedule=onecycle(peak=0.1)",
+    )  # fmt: skip
+    return WholeStudy(sweep, command, tuple(p for p in peers if p in ABLE))

@@ -12,7 +12,9 @@ PEERS = {
     "flax": "plain Flax", "torch": "PyTorch", "torch_compile": "torch.compile",
     "keras": "Keras on JAX",
 }  # fmt: skip
-PROGRAMS = {"train_step": "a training step", "inference": "inference"}
+PROGRAMS = {
+    "train_step": "a training step", "inference": "inference", "study": "a whole study",
+}  # fmt: skip
 FAR = 0.05  # Times within it are as good as equal.
 
 
@@ -23,7 +25,11 @@ def used(s: Summary) -> bool:
 
 def there(s: Summary) -> list[str]:
     """The peers that were measured at all."""
-    return [p for p in PEERS if any(row.readings.get(f"{p}_train_step_ms") for row in s.rows)]
+    return [
+        peer
+        for peer in PEERS
+        if any(row.readings.get(f"{peer}_{program}_ms") for row in s.rows for program in PROGRAMS)
+    ]
 
 
 def ratio(row: Row, peer: str, program: str) -> float | None:
@@ -50,6 +56,10 @@ def columns(s: Summary) -> list[Column]:
     found.append(Column("inference", _time(OURS, "inference"), _median(OURS, "inference")))
     for peer in there(s):
         found.append(_ratios(f"× {PEERS[peer]}, inference", peer, "inference"))
+    if any(row.readings.get(f"{OURS}_study_ms") for row in s.rows):
+        found.append(Column("study", _time(OURS, "study"), _median(OURS, "study"), True))
+        for peer in there(s):
+            found.append(_ratios(f"× {PEERS[peer]}, study", peer, "study", True))
     for peer in there(s):
         for program, name in (("train_step", "step"), ("inference", "inference")):
             title = f"{PEERS[peer]}, {name}"
@@ -80,7 +90,7 @@ def _median(who: str, program: str) -> Callable[[Row], float | None]:
 
 def told(s: Summary) -> list[tuple[str, str, str]]:
     """(head, text, tone) of each finding."""
-    rows = [row for row in s.rows if row.readings.get(f"{OURS}_train_step_ms")]
+    rows = [row for row in s.rows if any(row.readings.get(f"{OURS}_{p}_ms") for p in PROGRAMS)]
     if not rows:
         return [("No result yet", "nothing has been measured", "lead")]
     found = [
@@ -88,10 +98,11 @@ def told(s: Summary) -> list[tuple[str, str, str]]:
     ]
     for peer in there(s):
         for row in rows:
-            if (r := ratio(row, peer, "train_step")) is not None:
-                tone = "open" if abs(r - 1) < FAR else "better" if r < 1 else "worse"
-                text = f"{row.name}: {r:.2f}× its time for a training step"
-                found.append((f"beside {PEERS[peer]}", text, tone))
+            for program in ("train_step", "study"):
+                if (r := ratio(row, peer, program)) is not None:
+                    tone = "open" if abs(r - 1) < FAR else "better" if r < 1 else "worse"
+                    text = f"{row.name}: {r:.2f}× its time for {PROGRAMS[program]}"
+                    found.append((f"beside {PEERS[peer]}", text, tone))
     found += [(name, text, "note") for name, text in _costs(rows, there(s))]
     found += [(name, text, "note") for name, text in speed.lists(s)]
     absent = dict.fromkeys(n for row in s.rows for n in row.point.notes if "absent" in n)

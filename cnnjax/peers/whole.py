@@ -1,0 +1,111 @@
+"""How long a whole study takes: here by its command, elsewhere by a loop written by hand."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cnnjax import values
+from cnnjax.errors import UserError
+from cnnjax.peers.study import Sweep
+from cnnjax.train.devices import Devices
+from cnnjax.train.speed import UNITS, Reading
+from cnnjax.values import value
+
+PEERS = ("cnnjax", "flax", "torch")
+LAST = 300  # Characters of what a process that broke said last.
+
+
+@value
+class WholeStudy:
+    """An instrument for `study.probe.Probe`: seconds from the command to the last accuracy, by each
+    of `peers` one after another, each in a process of its own whose cache is empty but for the
+    dataset. `command` is this project's own for the study, to which where its results go is added;
+    what it makes beside accuracies (records, checkpoints, the dashboard) is in its time.
+    """
+
+    sweep: Sweep
+    command: tuple[str, ...]
+    peers: tuple[str, ...] = PEERS
+
+    parts: ClassVar[int] = 1
+    seconds: ClassVar[float] = 900.0
+    units: ClassVar[dict[str, str]] = {
+        f"{peer}_study_{name}": unit for peer in PEERS for name, unit in UNITS.items()
+    }
+
+    @property
+    def batch_size(self) -> int:
+        return self.sweep.batch_size
+
+    def check(self, devices: Devices) -> None:
+        """Refuse what other frameworks would not see.
+
+        Raises:
+          UserError: there are several devices.
+        """
+        if devices.count > 1:
+            raise UserError("a benchmark beside other frameworks is of one device: --devices=1")
+
+    def readings(
+        self,
+        net: Any,
+        image_shape: tuple[int, int, int],
+        devices: Devices,
+        seed: int = 0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Reading]:
+        """One, unless `stop` says so before.
+
+        Raises:
+          UserError: a study broke, with what it said last.
+        """
+        found: dict[str, float] = {}
+        told = []
+        for peer in self.peers:
+            if stop():
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                taken, accuracies = self._timed(peer, Path(folder))
+            found |= {f"{peer}_study_{name}": 1e3 * taken for name in ("ms", "q1_ms", "q3_ms")}
+            found[f"{peer}_study_repeats"] = 1.0
+            told.append(f"{peer} {100 * np.mean(accuracies):.1f}%")
+        yield Reading(found, f"mean test accuracies: {', '.join(told)}")
+
+    def told(self, measures: Mapping[str, float]) -> str:
+        """Their times in a few words."""
+        return ", ".join(
+            f"{peer} {measures[f'{peer}_study_ms'] / 1e3:.0f} s" for peer in self.peers
+        )
+
+    def _timed(self, peer: str, folder: Path) -> tuple[float, list[float]]:
+        """Seconds, and the test accuracies."""
+        file = folder / "sweep.json"
+        file.write_text(json.dumps(values.to_json(self.sweep)))
+        there = os.environ | {"CNNJAX_CACHE": str(folder / "cache")}
+        there["PYTHONPATH"] = str(Path(__file__).parents[2])
+        by_hand = [sys.executable, "-m", "cnnjax.peers.study"]
+        _told([*by_hand, "data", str(file)], there)
+        if peer != "cnnjax":
+            begun = time.perf_counter()
+            said = _told([*by_hand, peer, str(file)], there)
+            return time.perf_counter() - begun, json.loads(said.splitlines()[-1])
+        begun = time.perf_counter()
+        _told([sys.executable, *self.command, f"--results={folder / 'results'}"], there)
+        taken = time.perf_counter() - begun
+        records = [json.loads(p.read_text()) for p in folder.glob("results/*/runs/*/record.json")]
+        return taken, [r["metrics"]["test_accuracy"] for r in records]
+
+
+def _told(command: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command[1:4])} broke: {done.stderr.strip()[-LAST:]}")
+    return done.stdout
