@@ -81,9 +81,15 @@ def test_a_device_in_the_table_of_peaks_is_recorded_with_all_its_fellows():
             class devices:
                 flat = (Device(),)
 
-    assert environment.hardware(Devices())["peak_flops"] == 4 * peak(Device.device_kind).flops
-    Device.device_kind = "cpu"
-    assert "peak_flops" not in environment.hardware(Devices())
+        def convolutions(self):
+            return None if Device.platform == "gpu" else "native"
+
+    found = environment.hardware(Devices())
+    assert found["peak_flops"] == 4 * peak(Device.device_kind).flops
+    assert "convolutions" not in found
+    Device.device_kind = Device.platform = "cpu"
+    found = environment.hardware(Devices())
+    assert "peak_flops" not in found and found["convolutions"] == "native"
 
 
 def test_what_others_pre_training_took_is_named_and_left_out(tmp_path):

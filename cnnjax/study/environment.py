@@ -100,17 +100,8 @@ def hardware(devices: Any) -> dict[str, Any]:
             "host": platform.node(),
         }
         | ({"peak_flops": there.flops * devices.count} if there else {})
-        | _convolutions(devices)
+        | ({"convolutions": way} if (way := devices.convolutions()) else {})
     )
-
-
-def _convolutions(devices: Any) -> dict[str, str]:
-    """How a training step's are computed, where there is a choice."""
-    from cnnjax.train import convolution
-
-    if devices.mesh.devices.flat[0].platform != "cpu":
-        return {}
-    return {"convolutions": convolution.way(devices.conv, devices.divided)}
 
 
 def place(devices: Any) -> str:

@@ -36,8 +36,8 @@ class Devices:
     same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
     `remat` the backward pass computes again what is inside blocks, rather than keep it.
-    `conv` is how the CPU convolves, one of `train.convolution.WAYS`; None leaves it to the rule
-    there. `target` is another platform than the devices', to lower for and never to run on.
+    `conv` is how the CPU convolves (`train.convolution.WAYS`); None leaves it to the rule there.
+    `target` is another platform than the devices', to lower for and never to run on.
     `data_workers` processes decode what is streamed.
     """
 
@@ -71,11 +71,6 @@ class Devices:
         """What the devices are called, as in `train.peaks`."""
         return self.target or self.mesh.devices.flat[0].device_kind
 
-    @property
-    def divided(self) -> bool:
-        """Whether XLA divides a training step among the devices, and not the step itself."""
-        return self.count > 1 and self.mode != "pmap"
-
     def first(self, count: int) -> "Devices":
         """Only so many of them."""
         mesh = Mesh(self.mesh.devices.flat[:count], (_AXIS,))
@@ -84,19 +79,19 @@ class Devices:
     def context(self, alone: bool = False) -> Context:
         """On the CPU the convolutions that are fast there; elsewhere XLA's own. `alone`: in a
         training step, of which with `pmap` each device computes its share by itself."""
-        if self.platform != "cpu":
+        way = self.convolutions(alone)
+        if way is None:
             return Context(remat=self.remat)
-        way = convolution.way(self.conv, self.count > 1 if not alone else self.divided)
-        return Context(
-            conv=convolution.WAYS[way],
-            max_pool=pooling.max_pool,
-            remat=self.remat,
-        )
+        return Context(conv=convolution.WAYS[way], max_pool=pooling.max_pool, remat=self.remat)
+
+    def convolutions(self, alone: bool = True) -> str | None:
+        """Which of `convolution.WAYS` the CPU takes, by default in a training step; else None."""
+        divided = self.count > 1 and not (alone and self.mode == "pmap")
+        return convolution.way(self.conv, divided) if self.platform == "cpu" else None
 
     def scanned(self, net: Any, image_shape: tuple[int, int, int]) -> Mapping[str, range]:
         """The stages that a training step scans, with the numbers of their equal blocks."""
-        way = convolution.way(self.conv, self.divided) if self.platform == "cpu" else None
-        return scan.chosen(net, image_shape, self.scan, way)
+        return scan.chosen(net, image_shape, self.scan, self.convolutions())
 
     def positions(self, batch_size: int) -> jax.Array:
         """Each example's place in the whole batch, as the last argument of what `lower` gives:
