@@ -23,6 +23,7 @@ from cnnjax.train.recipe import Recipe
 
 MODES = ("pmap", "jit", "fsdp")
 _AXIS = "data"
+_ONCE = {"xla_backend_optimization_level": 1}  # What runs once: else it compiles for seconds.
 _LEAST = 1024  # Elements; a smaller array costs more to gather than to hold.
 
 
@@ -37,8 +38,8 @@ class Devices:
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
     `remat` the backward pass computes again what is inside blocks, rather than keep it.
     `conv` is how the CPU convolves (`train.convolution.WAYS`); None leaves it to the rule there.
-    `target` is another platform than the devices', to lower for and never to run on.
-    `data_workers` processes decode what is streamed.
+    `target` is another platform than the devices', to lower for and never to run on. `data_workers`
+    processes decode what is streamed.
     """
 
     mesh: Mesh
@@ -79,8 +80,7 @@ class Devices:
     def context(self, alone: bool = False) -> Context:
         """On the CPU the convolutions that are fast there; elsewhere XLA's own. `alone`: in a
         training step, of which with `pmap` each device computes its share by itself."""
-        way = self.convolutions(alone)
-        if way is None:
+        if (way := self.convolutions(alone)) is None:
             return Context(remat=self.remat)
         return Context(conv=convolution.WAYS[way], max_pool=pooling.max_pool, remat=self.remat)
 
@@ -150,9 +150,8 @@ class Devices:
         """The whole batch in every process, of which each gives its `share`."""
         if self.processes == 1:
             return share
-        return np.asarray(
-            jax.jit(lambda x: x, out_shardings=self._sharding())(self.put_share(share))
-        )
+        together = jax.jit(lambda x: x, out_shardings=self._sharding())
+        return np.asarray(together(self.put_share(share)))
 
     def whole(self, tree: Any) -> Any:
         """Arrays that every process can read, whatever they were spread over."""
@@ -215,7 +214,8 @@ class Devices:
 
     def initial(self, f: Callable) -> Callable:
         """`f` compiled at its first call, its result a state laid as `put_state` lays it."""
-        return jax.jit(lambda *args: self.kept(f(*args)), out_shardings=self._results)
+        how, laid = _ONCE if self.platform == "cpu" else None, self._results
+        return jax.jit(lambda *args: self.kept(f(*args)), out_shardings=laid, compiler_options=how)
 
     def _lowered(self, jitted: Any, *args: Any) -> Any:
         traced = jitted.trace(*args)
