@@ -1,14 +1,22 @@
 """The benchmark beside other frameworks: its experiment, its instrument, and what is told of it."""
 
+import dataclasses
 import math
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnnjax import nets
 from cnnjax.cli.main import main
+from cnnjax.data import Dataset
 from cnnjax.errors import UserError
+from cnnjax.nets import vary
 from cnnjax.peers import Program, versus
+from cnnjax.peers import study as by_hand
+from cnnjax.peers.study import Sweep
+from cnnjax.peers.whole import WholeStudy
 from cnnjax.report import measured
 from cnnjax.report import versus as told_of
 from cnnjax.report.charts import every
@@ -107,3 +115,52 @@ def test_every_net_of_the_list_is_there():
 
     for name, (base, axes) in benchmark.LIST.items():
         assert nets.get(base, 10, benchmark.SHAPE, **axes), name
+
+
+SWEEP = Sweep(
+    (vary.kernel(nets.get("vgg4_slim", 10, (32, 32, 1)), 1),),
+    Dataset("cluttered_digits", train_examples=500), seeds=1, epochs=1,
+)  # fmt: skip
+SHORT = (
+    "--experiment=filter_size", "--kernel_sizes=1", "--base_kernel=1", "--seeds=1", "--epochs=1",
+    "--train_examples=500", "--batch_size=32", "--learning_rate=0.2",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_whole_study_is_timed_beside_a_loop_written_by_hand():
+    launcher = str(EXPERIMENTS.parent / "launch.py")
+    whole = WholeStudy(SWEEP, (launcher, *SHORT), ("cnnjax", "flax"))
+    (reading,) = whole.readings(SWEEP.nets[0], (32, 32, 1), local(count=1))
+    assert all(reading.measures[f"{peer}_study_ms"] > 1000 for peer in ("cnnjax", "flax"))
+    assert set(reading.measures) <= set(whole.units)
+    assert re.fullmatch(r"mean test accuracies: cnnjax \d+\.\d%, flax \d+\.\d%", reading.remark)
+    assert re.fullmatch(r"cnnjax \d+ s, flax \d+ s", whole.told(reading.measures))
+
+
+def test_a_study_that_breaks_says_what_it_said_last():
+    whole = WholeStudy(SWEEP, ("-c", "raise SystemExit('no room')"), ("cnnjax",))
+    with pytest.raises(UserError, match="broke: no room"):
+        next(whole.readings(SWEEP.nets[0], (32, 32, 1), local(count=1)))
+    assert list(whole.readings(None, (32, 32, 1), local(count=1), stop=lambda: True)) == []
+
+
+def test_a_sweep_by_hand_trains_every_net_from_every_seed_for_one_cycle():
+    asked, rates = [], []
+
+    def start(net, shape, seed):
+        asked.append((net, shape, seed))
+
+        def train(images, labels, rate):
+            assert images.shape == (32, 32, 32, 1) and labels.shape == (32,)
+            rates.append(rate)
+
+        return train, lambda images: np.zeros(len(images), np.int64)
+
+    sweep = dataclasses.replace(SWEEP, seeds=2, epochs=2)
+    found = list(by_hand.run(sweep, start))
+    assert [seed for *_, seed in asked] == [0, 1] and len(rates) == 2 * 2 * (500 // 32)
+    assert found == [pytest.approx(0.1, abs=0.05)] * 2  # Of ten classes one is always right.
+    assert max(rates) == pytest.approx(0.2, rel=0.05) and rates[-1] < 0.01
+    assert by_hand.cycle(0.0) == 0.04 and by_hand.cycle(0.1) == 1.0
+    assert by_hand.cycle(1.0) == pytest.approx(0.0)
