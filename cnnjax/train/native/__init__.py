@@ -1,0 +1,1 @@
+"""Convolutions of this project's own, in C++ for the CPU."""
