@@ -127,8 +127,8 @@ def _sentence(s: Summary, peer: str) -> str:
             rows = [(ratio(row, peer, program), row) for row in s.rows]
             rows = sorted((r, row.name) for r, row in rows if r)
             ends = f" ({rows[0][0]:.2f}× {rows[0][1]} to {rows[-1][0]:.2f}× {rows[-1][1]})"
-            said.append(f"{name} takes {mean:.2f}× its time over {words.count(n, 'net')}"
-                        + (ends if n > 1 else ""))  # fmt: skip
+            over = f" over {words.count(n, 'net')}{ends}" if n > 1 else ""
+            said.append(f"{name} takes {mean:.2f}× its time{over}")
     return "; ".join(said)
 
 
