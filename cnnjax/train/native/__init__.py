@@ -6,7 +6,7 @@ What was expected of each step and what came of it, on two cores of an AMD EPYC 
 - Kernels in registers in place of XLA's: near oneDNN's pace, so ResNet-20 near PyTorch. A training
   step 149 → 67 ms (PyTorch 55), LeNet-5 4.8 → 2.5, MobileNet V1 × 0.25 268 → 67, VGG-11 none.
 - 28 places of one vector in place of 24, stores unrolled: a few per cent. 16 outputs 90 → 115
-  GFLOP/s in the cache, and with zeros around images kept from call to call ResNet-20 61.5 → 57.9 ms.
+  GFLOP/s in the cache; with zeros around images kept from call to call ResNet-20 61.5 → 57.9 ms.
 - Places in lines, which share an address, for 8 outputs: 59 → 81 GFLOP/s, their weights' gradients
   54 → 86.
 - Weights and gradients laid out panel by panel where there are many: VGG-11 234 → 193 ms.
