@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import signal
 import sys
+import time
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         at_once = min(total, conductor.executor.places.runs)
         about = duration(together(predicted.values(), at_once))
         by = f", {at_once} at a time" if at_once > 1 else ""
-        print(f"{runs}{by}, about {about} · {page} (renewed after every run)", flush=True)
+        print(f"{runs}{by}, about {about} · {page} (renewed as runs end)", flush=True)
         if front.quick:
             print("quick look, not evidence")
         if v.executor == "inline" and not v.conv and (why := missing(jax.default_backend())):
@@ -127,10 +128,17 @@ def _conductor(
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
+    due = 0.0
+
     def report() -> None:
+        """At most a tenth of the time goes to it; when all is done the page is made again."""
         from cnnjax.report import write
 
-        write(folder.path)
+        nonlocal due
+        begun = time.monotonic()
+        if begun >= due:
+            write(folder.path)
+            due = begun + 10 * (time.monotonic() - begun)
 
     def follow(key: str) -> None:
         from cnnjax.report import tensorboard

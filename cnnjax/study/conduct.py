@@ -1,4 +1,4 @@
-"""A study from its points to its last record: plan, tune, replicate, report after every run.
+"""A study from its points to its last record: plan, tune, replicate, report as runs end.
 
 Runs are handed to an executor as soon as they can be begun. What an executor tells, and in which
 order, decides nothing but when: whether a run is done is read from its record.
