@@ -8,6 +8,9 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from cnnjax.errors import UserError
+from cnnjax.train.devices import Devices
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -26,6 +29,16 @@ class Programs:
 
     train_step: Callable[[], Program]
     inference: Callable[[], Program]
+
+
+def check_alone(devices: Devices) -> None:
+    """Refuse devices that other frameworks would not see.
+
+    Raises:
+      UserError: there are several.
+    """
+    if devices.count > 1:
+        raise UserError("a benchmark beside other frameworks is of one device: --devices=1")
 
 
 def first_call(call: Callable[[int], object]) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.peers import Program, Programs
+from cnnjax.peers import Program, Programs, check_alone
 from cnnjax.train.clock import seconds_of, spread
 from cnnjax.train.devices import Devices
 from cnnjax.train.speed import UNITS, Reading
@@ -46,13 +46,8 @@ class Versus:
     }
 
     def check(self, devices: Devices) -> None:
-        """Refuse what other frameworks would not see.
-
-        Raises:
-          UserError: there are several devices.
-        """
-        if devices.count > 1:
-            raise UserError("a benchmark beside other frameworks is of one device: --devices=1")
+        """As `check_alone`."""
+        check_alone(devices)
 
     def readings(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnjax import values
 from cnnjax.errors import UserError
+from cnnjax.peers import check_alone
 from cnnjax.peers.study import Sweep
 from cnnjax.train.devices import Devices
 from cnnjax.train.speed import UNITS, Reading
@@ -46,13 +47,8 @@ class WholeStudy:
         return self.sweep.batch_size
 
     def check(self, devices: Devices) -> None:
-        """Refuse what other frameworks would not see.
-
-        Raises:
-          UserError: there are several devices.
-        """
-        if devices.count > 1:
-            raise UserError("a benchmark beside other frameworks is of one device: --devices=1")
+        """As `check_alone`."""
+        check_alone(devices)
 
     def readings(
         self,

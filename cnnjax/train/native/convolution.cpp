@@ -18,8 +18,8 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array x, Array w, ffi::Result<Array> y
     return Axis{int(from[1 + i]), int(to[1 + i]),   int(kernel[i]), int(stride[i]),
                 int(low[i]),      int(dilation[i]), int(holes[i])};
   };
-  const Convolution work{{axis(0), axis(1)}, int(from[0]), int(from[3]), int(to[3]),
-                         int(groups),        flipped};
+  const Convolution work{
+      {{axis(0), axis(1)}, int(from[0]), int(from[3]), int(to[3]), int(groups)}, flipped};
   work.Run(pool, x.typed_data(), w.typed_data(), y->typed_data());
   return ffi::Error::Success();
 }
@@ -31,7 +31,8 @@ ffi::Error Correlate(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> 
     return Axis{int(from[1 + i]), int(out[1 + i]),  int(kernel[i]), int(stride[i]),
                 int(low[i]),      int(dilation[i]), 1};
   };
-  const Correlation work{{axis(0), axis(1)}, int(from[0]), int(from[3]), int(out[3]), int(groups)};
+  const Correlation work{
+      {{axis(0), axis(1)}, int(from[0]), int(from[3]), int(out[3]), int(groups)}};
   work.Run(pool, x.typed_data(), g.typed_data(), w->typed_data());
   return ffi::Error::Success();
 }

@@ -23,18 +23,8 @@ struct Phase {
   bool lines;   // Rows are whole runs of places.
 };
 
-struct Convolution {
-  Axis axes[2];
-  int batch, channels, outputs, groups;  // Of x and y.
+struct Convolution : Shape {
   bool flipped;  // Weights are [kh, kw, outputs / groups, channels], to be turned.
-
-  int depth() const { return channels / groups; }
-  int width() const { return outputs / groups; }
-  int pixels() const { return axes[0].out * axes[1].out; }
-  int taps() const { return axes[0].taps * axes[1].taps; }
-  bool each() const {  // Each channel by itself, in whole vectors of them.
-    return groups == channels && groups == outputs && groups % HALF == 0;
-  }
 
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y) const {
     const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};

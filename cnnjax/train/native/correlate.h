@@ -12,17 +12,8 @@ struct Piece {
   Offset step;
 };
 
-struct Correlation {
-  Axis axes[2];
-  int batch, channels, outputs, groups;
-
-  int depth() const { return channels / groups; }
-  int width() const { return outputs / groups; }
-  int pixels() const { return axes[0].out * axes[1].out; }
-  bool each() const {  // Each channel by itself, in whole vectors of them.
-    return groups == channels && groups == outputs && groups % HALF == 0;
-  }
-  int rows() const { return axes[0].taps * axes[1].taps * depth(); }  // Of a group's weights.
+struct Correlation : Shape {
+  int rows() const { return taps() * depth(); }  // Of a group's weights.
   Offset row() const { return each() ? outputs : (width() + HALF - 1) / HALF * HALF; }
   std::size_t size() const { return std::size_t(each() ? 1 : groups) * rows() * row(); }
 

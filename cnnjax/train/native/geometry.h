@@ -9,6 +9,15 @@
 
 using Offset = std::ptrdiff_t;  // In floats.
 
+#if defined(__AVX512F__)
+constexpr int WIDE = 16;  // Floats of a vector.
+#elif defined(__AVX__)
+constexpr int WIDE = 8;
+#else
+constexpr int WIDE = 4;
+#endif
+constexpr int HALF = WIDE / 2;
+
 // Output i reads, at tap t, place i * stride + t * dilation - low of the input with holes - 1 zeros
 // between its units.
 struct Axis {
@@ -16,6 +25,20 @@ struct Axis {
 
   int phases() const { return std::min(holes, out); }
   int step() const { return holes > 1 ? 1 : stride; }  // With holes there is no stride.
+};
+
+// Both products are of maps with `channels` and maps with `outputs`, in groups.
+struct Shape {
+  Axis axes[2];
+  int batch, channels, outputs, groups;
+
+  int depth() const { return channels / groups; }
+  int width() const { return outputs / groups; }
+  int pixels() const { return axes[0].out * axes[1].out; }
+  int taps() const { return axes[0].taps * axes[1].taps; }
+  bool each() const {  // Each channel by itself, in whole vectors of them.
+    return groups == channels && groups == outputs && groups % HALF == 0;
+  }
 };
 
 // The outputs phase, phase + holes, ... meet the same taps, at the same distance; others meet

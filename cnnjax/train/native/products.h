@@ -6,14 +6,6 @@
 
 #include "geometry.h"
 
-#if defined(__AVX512F__)
-constexpr int WIDE = 16;  // Floats of a vector.
-#elif defined(__AVX__)
-constexpr int WIDE = 8;
-#else
-constexpr int WIDE = 4;
-#endif
-constexpr int HALF = WIDE / 2;
 // Of 32 registers (16 with AVX alone) all but a few hold sums.
 constexpr int PAIR = WIDE == 8 ? 6 : 14;     // Places where each has two vectors.
 constexpr int SINGLE = WIDE == 8 ? 12 : 28;  // Places where each has one.
