@@ -1,5 +1,6 @@
 """The native convolution equals XLA's, under every transformation, and does without a compiler."""
 
+import concurrent.futures
 import functools
 import os
 import platform
@@ -12,14 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from hypothesis import strategies as st
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from cnnjax.errors import UserError
+from cnnjax.study import options
 from cnnjax.train import convolution
 from cnnjax.train.devices import local
 from cnnjax.train.native import library
+from cnnjax.train.recipe import Recipe
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 NATIVE = not library.missing()
@@ -40,11 +44,16 @@ def near(mine, truth, within=1e-5):
     np.testing.assert_allclose(mine, truth, rtol=0, atol=within * scale + 1e-12)
 
 
-def truth_of(x, w, cotangent, **given):
-    """In float64."""
+def truth_of(x, w, cotangent, pads=((1, 1), (1, 1)), **given):
+    """In float64, padded and cropped apart: XLA's CPU does not crop for a 1×1 kernel."""
+
+    def padded(x, w):
+        x = lax.pad(x, jnp.zeros((), x.dtype), [(*edge, 0) for edge in ((0, 0), *pads, (0, 0))])
+        return call(lax.conv_general_dilated, x, w, pads=((0, 0), (0, 0)), **given)
+
     with jax.enable_x64(True):
         x, w, cotangent = (jnp.asarray(np.asarray(a, np.float64)) for a in (x, w, cotangent))
-        y, back = jax.vjp(lambda x, w: call(lax.conv_general_dilated, x, w, **given), x, w)
+        y, back = jax.vjp(padded, x, w)
         return [np.asarray(a) for a in (y, *back(cotangent))]
 
 
@@ -153,6 +162,26 @@ def test_devices_compute_their_shares(how):
     np.testing.assert_allclose(found, apart, rtol=1e-5, atol=1e-5)
 
 
+def test_calls_at_once_help_each_other_and_keep_their_images():
+    """Each with its threads' work to share and images of its own, from several threads at once."""
+    shapes = [(8, 8, 8, 96, 96), (8, 6, 6, 128, 64), (16, 4, 4, 96, 128), (8, 10, 10, 64, 128)]
+    given = [drawn((b, h, w, c), (3, 3, c, o)) for b, h, w, c, o in shapes]
+
+    @jax.jit
+    def gradients(x, w):
+        return jax.grad(lambda x, w: jnp.sin(call(convolution.native, x, w)).sum(), (0, 1))(x, w)
+
+    alone = [jax.block_until_ready(gradients(*pair)) for pair in given]
+
+    def again(pair, truth):
+        for _ in range(100):
+            for mine, other in zip(gradients(*pair), truth, strict=True):
+                near(mine, np.asarray(other))
+
+    with concurrent.futures.ThreadPoolExecutor(len(given)) as threads:
+        list(threads.map(again, given, alone))
+
+
 def test_bfloat16_is_computed_in_float32():
     x, w = drawn((2, 9, 9, 5), (3, 3, 5, 12), dtype=jnp.bfloat16)
     native = functools.partial(call, convolution.native)
@@ -192,6 +221,12 @@ def test_programs_that_xla_divides_keep_its_convolutions(where, step, divided):
     devices = local(*where)
     assert devices.context(alone=True).conv is convolution.WAYS[step]
     assert devices.context().conv is convolution.WAYS[divided]
+
+
+def test_the_flag_names_every_way():
+    values = flags.FlagValues()
+    options.define(values, {}, Recipe)
+    assert values["conv"].parser.enum_values == list(convolution.WAYS)
 
 
 @pytest.mark.parametrize("way", convolution.WAYS)

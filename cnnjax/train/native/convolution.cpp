@@ -39,25 +39,13 @@ ffi::Error Correlate(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> 
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_convolve, Convolve,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Array>()
-                                  .Arg<Array>()
-                                  .Ret<Array>()
-                                  .Attr<Pair>("stride")
-                                  .Attr<Pair>("low")
-                                  .Attr<Pair>("dilation")
-                                  .Attr<Pair>("holes")
-                                  .Attr<int64_t>("groups")
-                                  .Attr<bool>("flipped"));
+// What both take: two arrays to one, and how the kernel moves.
+#define CNNJAX_PRODUCT                                                                       \
+  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>().Ret<Array>()             \
+      .Attr<Pair>("stride").Attr<Pair>("low").Attr<Pair>("dilation")
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_convolve, Convolve,
+    CNNJAX_PRODUCT.Attr<Pair>("holes").Attr<int64_t>("groups").Attr<bool>("flipped"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_correlate, Correlate,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Array>()
-                                  .Arg<Array>()
-                                  .Ret<Array>()
-                                  .Attr<Pair>("stride")
-                                  .Attr<Pair>("low")
-                                  .Attr<Pair>("dilation")
-                                  .Attr<int64_t>("groups"));
+                              CNNJAX_PRODUCT.Attr<int64_t>("groups"));

@@ -42,7 +42,7 @@ struct Convolution : Shape {
     Share(pool, chunks * bands, [&](int item) {
       const int first = item / bands * chunk, band = item % bands;
       const int count = std::min(chunk, batch - first);
-      const float* from = Around(x + first * image, count, axes, padded, channels);
+      const float* from = Images::Item().Around(x + first * image, count, *this, padded);
       for (const Phase& phase : phases) {
         const long runs = (long(phase.each) * count + RUN - 1) / RUN;
         const auto edge = [&](int i) {

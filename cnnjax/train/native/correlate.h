@@ -34,26 +34,27 @@ struct Correlation : Shape {
     std::vector<float> own_sums(there ? 0 : size() * slots);
     float* sums = there ? w : own_sums.data();
     if (there) std::memset(w, 0, sizeof(float) * size());
-    const auto images = [&](int first, int last, const auto& add) {
+    const auto chunks = [&](Images& images, int first, int last, const auto& add) {
       std::vector<float> own;
       for (int at = first; at < last; at += chunk) {
         const int count = std::min(chunk, last - at), places = count * pixels();
-        const float* xs = Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels, count,
-                                 axes, padded, channels);
+        const float* xs = images.Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels,
+                                        count, *this, padded);
         add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), places);
       }
     };
     if (shared) {
-      images(0, batch, [&](const float* xs, const std::vector<Piece>& pieces, int places) {
+      const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int places) {
         Share(pool, blocks, [&](int block) { Add(table, xs, pieces, places, block, sums); });
-      });
+      };
+      chunks(Images::Call(), 0, batch, add);
     } else {
       Share(pool, parts, [&](int part) {
-        images(long(batch) * part / parts, long(batch) * (part + 1) / parts,
-               [&](const float* xs, const std::vector<Piece>& pieces, int places) {
-                 for (int block = 0; block < blocks; ++block)
-                   Add(table, xs, pieces, places, block, sums + part * size());
-               });
+        const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int places) {
+          for (int block = 0; block < blocks; ++block)
+            Add(table, xs, pieces, places, block, sums + part * size());
+        };
+        chunks(Images::Item(), long(batch) * part / parts, long(batch) * (part + 1) / parts, add);
       });
     }
     if (!there) Gather(sums, slots, w);
@@ -65,7 +66,7 @@ struct Correlation : Shape {
   static constexpr int BLOCK = 168;             // Rows that are added to together: whole tiles.
 
   struct Table {
-    std::vector<Offset> rows, to, places;
+    std::vector<Offset> rows, places;
   };
 
   Table Tabled(const Padded (&padded)[2], int chunk) const {
@@ -78,7 +79,6 @@ struct Correlation : Shape {
           const Offset at = (i * down.dilation - down.low + padded[0].before) * line;
           const Offset beside = j * across.dilation - across.low + padded[1].before;
           found.rows.push_back(at + beside * channels + c);
-          found.to.push_back(Offset(found.to.size()) * row());
         }
     for (int b = 0; b < chunk; ++b)
       for (int r = 0; r < down.out; ++r)
@@ -145,18 +145,15 @@ struct Correlation : Shape {
   void Tiles(const Table& table, const float* x, const Piece& piece, int places, int first,
              int last, float* sums, float* spare) const {
     for (int at = first; at < last; at += T) {
-      const Offset *rows = table.rows.data() + at, *to = table.to.data() + at;
-      Offset own_rows[T], own_to[T];
-      if (at + T > last) {
-        for (int t = 0; t < T; ++t) {
-          const bool there = at + t < last;
-          own_rows[t] = rows[there ? t : last - at - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
-          own_to[t] = there ? to[t] : spare - sums;
-        }
-        rows = own_rows, to = own_to;
+      Offset rows[T];
+      float* to[T];
+      for (int t = 0; t < T; ++t) {
+        const bool there = at + t < last;
+        rows[t] = table.rows[there ? at + t : last - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
+        to[t] = there ? sums + (at + t) * row() : spare;
       }
       Correlated<L, T, N, HOW>(x, rows, table.places.data(), places, piece.gradients, piece.step,
-                               sums, to);
+                               to);
     }
   }
 

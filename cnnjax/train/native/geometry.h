@@ -74,25 +74,43 @@ inline Padded PaddedFor(const Axis& a) {
   return {-low, high - low + 1};
 }
 
-// Images [count, rows, columns, channels] with zeros around, where any are read. A copy lives until
-// the same thread's next.
-inline const float* Around(const float* x, int count, const Axis (&axes)[2],
-                           const Padded (&padded)[2], int channels) {
-  const int rows = axes[0].in, columns = axes[1].in;
-  if (padded[0].size == rows && padded[1].size == columns) return x;
-  thread_local std::vector<float> copy;
-  thread_local std::array<int, 7> shape{};
-  const std::size_t line = std::size_t(padded[1].size) * channels, image = padded[0].size * line;
-  const std::array<int, 7> wanted{rows, columns, padded[0].before, padded[0].size,
-                                  padded[1].before, padded[1].size, channels};
-  if (shape != wanted) copy.clear();  // Else the zeros of the last time are where they must be.
-  shape = wanted;
-  if (copy.size() < count * image) copy.resize(count * image);
-  for (int i = 0; i < count; ++i)
-    for (int r = 0; r < rows; ++r)
-      std::memcpy(copy.data() + i * image + (r + padded[0].before) * line +
-                      std::size_t(padded[1].before) * channels,
-                  x + (std::size_t(i) * rows + r) * columns * channels,
-                  sizeof(float) * columns * channels);
-  return copy.data();
-}
+// Images [count, rows, columns, channels] with zeros around, where any are read: as they are, or a
+// copy that lives until the next.
+class Images {
+ public:
+  const float* Around(const float* x, int count, const Shape& s, const Padded (&padded)[2]) {
+    const int rows = s.axes[0].in, columns = s.axes[1].in;
+    if (padded[0].size == rows && padded[1].size == columns) return x;
+    const std::size_t line = std::size_t(padded[1].size) * s.channels;
+    const std::size_t image = padded[0].size * line;
+    const std::array<int, 7> laid{rows,           columns,           padded[0].before,
+                                  padded[0].size, padded[1].before, padded[1].size,
+                                  s.channels};
+    if (laid_ != laid) copy_.clear();  // Else the zeros of the last time are where they must be.
+    laid_ = laid;
+    if (copy_.size() < count * image) copy_.resize(count * image);
+    for (int i = 0; i < count; ++i)
+      for (int r = 0; r < rows; ++r)
+        std::memcpy(copy_.data() + i * image + (r + padded[0].before) * line +
+                        std::size_t(padded[1].before) * s.channels,
+                    x + (std::size_t(i) * rows + r) * columns * s.channels,
+                    sizeof(float) * columns * s.channels);
+    return copy_.data();
+  }
+
+  // Of an item of work: this thread's, until its next item.
+  static Images& Item() {
+    thread_local Images images;
+    return images;
+  }
+
+  // Of a call, whose thread may do items of other calls while its own threads read them.
+  static Images& Call() {
+    thread_local Images images;
+    return images;
+  }
+
+ private:
+  std::vector<float> copy_;
+  std::array<int, 7> laid_{};
+};

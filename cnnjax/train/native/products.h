@@ -52,6 +52,26 @@ struct Places<T, Reads::LINES> {
   const float* At(int t, Offset step) const { return first[t / RUN] + t % RUN * step; }
 };
 
+// Adds to T places of N vectors each what each reads of x times the same N vectors.
+template <int L, int T, int N, Reads HOW>
+[[gnu::always_inline]] inline void Accumulate(typename Lanes<L>::type (&sum)[T][N],
+                                              const Places<T, HOW>& at, Offset step,
+                                              const float* by) {
+  typename Lanes<L>::type b[N];
+  for (int n = 0; n < N; ++n) b[n] = At<L>(by + L * n);
+#pragma GCC unroll 32
+  for (int t = 0; t < T; ++t) {
+    const float* there = at.At(t, step);
+    if constexpr (HOW == Reads::VECTORS) {
+      sum[t][0] += At<L>(there) * b[0];
+    } else {
+      const float a = *there;
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) sum[t][n] += a * b[n];
+    }
+  }
+}
+
 // What the taps that places share add to them: tap k reads depth floats at x + places[t] + taps[k]
 // and depth rows of weights, row floats apart, at w + weights[k] * tap. The first `width` sums of
 // place t are written to y + to[t].
@@ -64,22 +84,8 @@ void Convolved(const float* x, const Offset* places, Offset step, const Offset* 
   for (int k = 0; k < count; ++k) {
     const float* from = x + taps[k];
     const float* by = w + weights[k] * tap;
-    for (int c = 0; c < depth; ++c, ++from, by += row) {
-      const Places<T, HOW> at(from, places);
-      V b[N];
-      for (int n = 0; n < N; ++n) b[n] = At<L>(by + L * n);
-#pragma GCC unroll 32
-      for (int t = 0; t < T; ++t) {
-        const float* there = at.At(t, step);
-        if constexpr (HOW == Reads::VECTORS) {
-          sum[t][0] += At<L>(there) * b[0];
-        } else {
-          const float a = *there;
-#pragma GCC unroll 2
-          for (int n = 0; n < N; ++n) sum[t][n] += a * b[n];
-        }
-      }
-    }
+    for (int c = 0; c < depth; ++c, ++from, by += row)
+      Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, places), step, by);
   }
   if (width == L * N) {
 #pragma GCC unroll 32
@@ -95,32 +101,17 @@ void Convolved(const float* x, const Offset* places, Offset step, const Offset* 
   }
 }
 
-// Adds to T rows of weights, at total + to[t], what `count` places say: place p reads x at
+// Adds to T rows of weights, at to[t], what `count` places say: place p reads x at
 // places[p] + rows[t], and its gradients are N vectors at g + p * step.
 template <int L, int T, int N, Reads HOW>
 void Correlated(const float* x, const Offset* rows, const Offset* places, int count, const float* g,
-                Offset step, float* total, const Offset* to) {
+                Offset step, float* const* to) {
   using V = typename Lanes<L>::type;
   V sum[T][N];
   for (int t = 0; t < T; ++t)
-    for (int n = 0; n < N; ++n) sum[t][n] = At<L>(total + to[t] + L * n);
-  for (int p = 0; p < count; ++p, g += step) {
-    const float* from = x + places[p];
-    const Places<T, HOW> at(from, rows);
-    V b[N];
-    for (int n = 0; n < N; ++n) b[n] = At<L>(g + L * n);
-#pragma GCC unroll 32
-    for (int t = 0; t < T; ++t) {
-      const float* there = at.At(t, 1);
-      if constexpr (HOW == Reads::VECTORS) {
-        sum[t][0] += At<L>(there) * b[0];
-      } else {
-        const float a = *there;
-#pragma GCC unroll 2
-        for (int n = 0; n < N; ++n) sum[t][n] += a * b[n];
-      }
-    }
-  }
+    for (int n = 0; n < N; ++n) sum[t][n] = At<L>(to[t] + L * n);
+  for (int p = 0; p < count; ++p, g += step)
+    Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(x + places[p], rows), 1, g);
   for (int t = 0; t < T; ++t)
-    for (int n = 0; n < N; ++n) At<L>(total + to[t] + L * n) = sum[t][n];
+    for (int n = 0; n < N; ++n) At<L>(to[t] + L * n) = sum[t][n];
 }
