@@ -10,7 +10,8 @@ from cnnjax.nets.pools import Pool
 from cnnjax.nets.shortcuts import PadShortcut
 from cnnjax.study.tuning import Trial
 
-FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1", "--devices=1")
+FLAGS = ("--epochs=1", "--seeds=1", "--batch_size=16", "--learning_rate=0.1", "--devices=1",
+         "--executor=inline")  # fmt: skip
 
 
 def trials(*rates: float) -> tuple[Trial, ...]:

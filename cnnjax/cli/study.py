@@ -26,14 +26,15 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
 
     found = study.load(front.experiment, experiments, argv, front.quick)
     v = found.values
-    asked = executors.options(v, v.executor)
+    name = v.executor or "inline"
+    asked = executors.options(v, name)
     # Where others compute, this process only plans, and leaves the accelerators to them.
-    environment.start_jax(v.dtype, None if v.executor == "inline" else "cpu", v.cpu_devices)
+    environment.start_jax(v.dtype, None if name == "inline" else "cpu", v.cpu_devices)
     hosts.start(v.coordinator, v.num_processes, v.process_id)
     if not hosts.leads():
-        return _follow(_launch(front, found))
+        return _follow(_launch(front, found, name))
     try:
-        status = _lead(front, found, asked, argv)
+        status = _lead(front, found, (name, asked), argv)
     except UserError as e:
         if not isinstance(e, follow.Broken):
             follow.dismiss()
@@ -44,7 +45,10 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
 
 def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) -> int:
     """What one process does, or the first of several."""
+    import jax
+
     from cnnjax.study import experiment as study
+    from cnnjax.study.usual import usual
 
     v = found.values
     points, missing = study.asked(found, Path(front.results) / found.name)
@@ -52,7 +56,9 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         from cnnjax.cli.ahead import run_ahead
 
         return run_ahead(front.compile_for, points, v.parallel, v.scan, v.remat)
-    conductor = _conductor(front, found, points, argv, asked)
+    if v.executor is None and not (front.quick or v.match == "latency" or v.train_seconds):
+        asked = usual(points, found.machine[1] or jax.device_count(), jax.default_backend())
+    conductor = _conductor(front, found, points, argv, *asked)
     conductor.missing = missing
     predicted = conductor.predicted()
     if front.dry_run:
@@ -60,8 +66,6 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
 
         print(plan_table(conductor, predicted, _head(found)))
         return 0
-
-    import jax
 
     from cnnjax.report import answer, write
     from cnnjax.train.convolution import missing
@@ -78,7 +82,8 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         print(f"{runs}{by}, about {about} · {page} (renewed as runs end)", flush=True)
         if front.quick:
             print("quick look, not evidence")
-        if v.executor == "inline" and not v.conv and (why := missing(jax.default_backend())):
+        here = v.executor in (None, "inline")  # Others' machines may have what this one lacks.
+        if here and not v.conv and (why := missing(jax.default_backend())):
             print(f"convolutions take longer than they could: {why}")
         interrupted = _conduct(conductor, predicted)
         conductor.write_plan()
@@ -97,7 +102,12 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
 
 
 def _conductor(
-    front: flags.FlagValues, found: Any, points: Sequence[Any], argv: Sequence[str], asked: Any
+    front: flags.FlagValues,
+    found: Any,
+    points: Sequence[Any],
+    argv: Sequence[str],
+    name: str,
+    asked: Any,
 ) -> Any:
     from cnnjax.study import executors, predeclared
     from cnnjax.study.conduct import Conductor, new_plan
@@ -106,7 +116,7 @@ def _conductor(
     from cnnjax.train.devices import local
 
     v = found.values
-    inline = v.executor == "inline"
+    inline = name == "inline"
     # What devices other processes have is theirs to say; what fits none is said here.
     mode, count, *rest = found.machine
     where = local(mode, count if inline else 1, *rest)
@@ -114,7 +124,7 @@ def _conductor(
         point.run.check_devices(where)
         if not point.trains and not inline:
             raise UserError(
-                f"--executor={v.executor} is for trainings: {found.name} measures this machine, "
+                f"--executor={name} is for trainings: {found.name} measures this machine, "
                 "one net at a time"
             )
     folder = Folder(Path(front.results) / found.name)
@@ -124,7 +134,7 @@ def _conductor(
         shlex.join(["python", "launch.py", *words]), found.given(), front.quick, found.goal
     )
     plan |= predeclared.entry(found.claims, found.changed)
-    executor = executors.find(v.executor).make(asked, _launch(front, found), folder)
+    executor = executors.find(name).make(asked, _launch(front, found, name), folder)
     if not front.dry_run:
         folder.create(_head(found).json(axes_of(points)))  # Refuses another study's folder.
 
@@ -149,11 +159,11 @@ def _conductor(
     return Conductor(folder, executor, points, plan, report, v.retries, follow=follow)
 
 
-def _launch(front: flags.FlagValues, found: Any) -> Any:
+def _launch(front: flags.FlagValues, found: Any, executor: str) -> Any:
     from cnnjax.study.launch import Launch
 
     v = found.values
-    how = (*found.machine, v.executor, v.data_workers)
+    how = (*found.machine, executor, v.data_workers)
     return Launch(found.name, front.quick, v.inspect, v.dtype, *how)
 
 

@@ -38,6 +38,7 @@ class Versus:
     peers: tuple[str, ...] = tuple(PEERS)
 
     parts: ClassVar[int] = len(PROGRAMS)
+    steps: ClassVar[int] = 20
     units: ClassVar[dict[str, str]] = {
         f"{peer}_{program}_{name}": unit
         for peer in PEERS

@@ -46,6 +46,12 @@ class WholeStudy:
     def batch_size(self) -> int:
         return self.sweep.batch_size
 
+    @property
+    def steps(self) -> int:
+        """Of all its trainings, by each of `peers`."""
+        one = self.sweep.epochs * (self.sweep.dataset.train_examples // self.batch_size)
+        return len(self.peers) * len(self.sweep.nets) * self.sweep.seeds * one
+
     def check(self, devices: Devices) -> None:
         """As `check_alone`."""
         check_alone(devices)
@@ -97,7 +103,7 @@ class WholeStudy:
         _told([sys.executable, *self.command, f"--results={folder / 'results'}"], there)
         taken = time.perf_counter() - begun
         records = [json.loads(p.read_text()) for p in folder.glob("results/*/runs/*/record.json")]
-        return taken, [r["metrics"]["test_accuracy"] for r in records]
+        return taken, [r["metrics"]["test_accuracy"] for r in records if r["status"] == "done"]
 
 
 def _told(command: list[str], environment: Mapping[str, str]) -> str:

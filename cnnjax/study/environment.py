@@ -37,7 +37,7 @@ def start_jax(dtype: str, platform: str | None = None, cpu_devices: int | None =
 
 def _keep_memory() -> None:
     """Let glibc keep up to 2 GiB that was freed rather than give large arrays back to the system,
-    from which their pages come back one by one: of a step on the CPU that takes a fifth."""
+    from which their pages come back one by one: of a step on the CPU that takes a sixth."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
         # Where an accelerator computes, threads that decode images had better not share an arena.
         if os.confstr("CS_GNU_LIBC_VERSION") and not any(map(find_spec, ACCELERATORS)):
@@ -51,6 +51,19 @@ def cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def free_memory() -> int | None:
+    """Bytes that programs may still take, of the machine or of the container; None where that is
+    not told."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        told = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        found.append(1024 * int(told))
+    with contextlib.suppress(OSError, ValueError):  # `max` where there is no limit.
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found, default=None)
 
 
 @functools.cache

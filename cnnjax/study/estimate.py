@@ -39,15 +39,13 @@ def run_seconds(run: Any, platform: str, parallel: int) -> float:
 
 
 def probe_seconds(probe: Any, platform: str, parallel: int) -> float:
-    """Seconds that a measurement (a `Probe`) takes: programs to compile, some calls of each."""
+    """Seconds that a measurement (a `Probe`) takes: programs to compile, and steps."""
     costs = compute.measure(probe.net, probe.image_shape)
     macs_rate, move_rate = _SPEED.get(platform, _SPEED["cpu"])
     image = (3 * costs["macs"] / macs_rate + costs["activations"] / move_rate) / parallel
     layers = len(compute.layers(trace(probe.net, probe.image_shape)))
-    return min(
-        probe.instrument.seconds,
-        LAYER_SECONDS * layers + 20 * image * probe.batch_size + OVERHEAD_SECONDS,
-    )
+    steps = probe.instrument.steps * image * probe.batch_size
+    return min(probe.instrument.seconds, LAYER_SECONDS * layers + steps + OVERHEAD_SECONDS)
 
 
 def plan_seconds(runs: list[Job], platform: str, parallel: int) -> dict[str, float]:

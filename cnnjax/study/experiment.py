@@ -202,7 +202,8 @@ def asked(experiment: Experiment, folder: Path | None = None) -> tuple[list[Any]
 
     v = experiment.values
     search = tuning.search(v)
-    measured = Measured(folder, experiment.machine, "" if v.executor == "inline" else v.executor)
+    elsewhere = "" if v.executor in (None, "inline") else v.executor
+    measured = Measured(folder, experiment.machine, elsewhere)
     long = length.length(v, measured)
     given = setting(experiment, measured)
     itself = getattr(experiment.module, "EQUAL", False)

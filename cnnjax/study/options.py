@@ -198,8 +198,9 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
         "needed under srun, MPI and on TPU pods)")  # fmt: skip
     add("machine", whole, "num_processes", None, "how many there are", lower_bound=1)
     add("machine", whole, "process_id", None, "which of them this is", lower_bound=0)
-    add("executors", text, "executor", "inline",
-        f"who carries out the runs: {', '.join(executors.names())}")  # fmt: skip
+    add("executors", text, "executor", None,
+        f"who carries out the runs: {', '.join(executors.names())} (default: inline; local where "
+        "the CPU computes and several at a time pay)")  # fmt: skip
     add("executors", whole, "retries", 2,
         "begin a run again so often where its process died", lower_bound=0)  # fmt: skip
     return groups | dict.fromkeys(executors.define(values), "executors")

@@ -15,9 +15,10 @@ class Probe(Job):
     """What an instrument measures of a net on images of a shape.
 
     `instrument` is a value with `batch_size`, `seconds` (at most, about), `units` (of its measures
-    by name), `parts`, `check(devices)`, `readings(net, image_shape, devices, seed, stop)`, which
-    yields so many `train.speed.Reading`s, and `told(measures)`, a few words. `place` are the
-    devices in words: elsewhere it is another measurement.
+    by name), `parts`, `steps` (of training, in the time it takes), `check(devices)`,
+    `readings(net, image_shape, devices, seed, stop)`, which yields so many `train.speed.Reading`s,
+    and `told(measures)`, a few words. `place` are the devices in words: elsewhere it is another
+    measurement.
     """
 
     net: Net

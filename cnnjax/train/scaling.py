@@ -54,6 +54,7 @@ class Scaling:
     seconds: float = 20.0
 
     parts: ClassVar[int] = 1
+    steps: ClassVar[int] = 20
     units: ClassVar[dict[str, str]] = {
         "images_per_second": "images/s",
         "images_per_second_q1": "images/s",

@@ -59,6 +59,7 @@ class Speed:
     seconds: float = 60.0
 
     parts: ClassVar[int] = len(PROGRAMS)
+    steps: ClassVar[int] = 20
     units: ClassVar[dict[str, str]] = {
         f"{program}_{name}": unit for program in PROGRAMS for name, unit in UNITS.items()
     } | {"images_per_second": "images/s", "train_images_per_second": "images/s"}

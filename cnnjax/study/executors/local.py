@@ -61,7 +61,7 @@ class Local(Executor):
     def __init__(self, options: Options, launch: Launch, folder: Folder):
         self._launch, self._folder = launch, folder
         self._gpus, self._cores = gpus(), environment.cores()
-        count = options.workers or len(self._gpus) or min(len(self._cores), ROOM)
+        count = options.workers or len(self._gpus) or most(len(self._cores))
         self._workers: list[_Process | None] = [None] * count
         self._new: list[Job] = []
         self._asked = False
@@ -146,6 +146,11 @@ class Local(Executor):
         else:
             words = ["--cores=" + ",".join(map(str, share(self._cores, i, count)))]
         return _Process(command(self._folder, *words), around)
+
+
+def most(cores: int) -> int:
+    """Workers without a GPU, unless asked for another number."""
+    return min(cores, ROOM)
 
 
 def share(cores: Sequence[int], i: int, count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Convolutions of this project's own, in C++ for the CPU.
 
 What was expected of each step and what came of it, on two cores of an AMD EPYC (Zen 4, AVX-512),
-32 images unless said; GFLOP/s are of one core, of at most some 118:
+32 images unless said; GFLOP/s are of one core (the fastest loop in its cache came to 117):
 
 - Kernels in registers in place of XLA's: near oneDNN's pace, so ResNet-20 near PyTorch. A training
   step 149 → 67 ms (PyTorch 55), LeNet-5 4.8 → 2.5, MobileNet V1 × 0.25 268 → 67, VGG-11 none.
