@@ -6,6 +6,7 @@
 
 #include "products.h"
 #include "threads.h"
+#include "tiles.h"
 
 // What a tile computes of each place: outputs first to first + size - 1 of a group. Weights lie in
 // rows of outputs, from one input channel to the next and one tap to the next.
@@ -15,14 +16,6 @@ struct Panel {
   Offset row, tap;
 };
 
-// Outputs that meet the same taps, in one chunk of images, image by image.
-struct Phase {
-  std::vector<Offset> places, to, taps, weights;  // Weights by the number of their tap.
-  int each;     // Outputs of one image.
-  Offset step;  // From one place of a row to the next.
-  bool lines;   // Rows are whole runs of places.
-};
-
 struct Convolution : Shape {
   bool flipped;  // Weights are [kh, kw, outputs / groups, channels], to be turned.
 
@@ -30,32 +23,36 @@ struct Convolution : Shape {
     const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};
     std::unique_ptr<float[]> own;
     const std::vector<Panel> panels = Panels(pool, w, own);
-    // A chunk gives every tile enough places, and every thread a chunk; where images are fewer than
-    // threads, they share the places of each.
+    // A chunk gives tiles enough places alike, and every thread a chunk; where there are fewer, for
+    // want of images or since each thread had better read some of the weights alone, threads share
+    // the panels of a chunk, or its places.
     const int threads = Threads(pool);
-    const int enough = (256 + pixels() - 1) / std::max(1, pixels());
-    const int chunk = std::max(1, std::min(enough, (batch + threads - 1) / threads));
+    const bool many = Offset(taps()) * depth() * outputs > WEIGHTS && panels.size() % threads == 0;
+    const int most = many ? batch : (batch + threads - 1) / threads;
+    const int enough = (PLACES + pixels() - 1) / std::max(1, pixels());
+    const int chunk = std::max(1, std::min(enough, most));
     const int chunks = (batch + chunk - 1) / chunk;
-    const int bands = chunks < threads ? (threads + chunks - 1) / chunks : 1;
-    const std::vector<Phase> phases = Phases(padded, chunk);
+    const int sharers = chunks < threads ? (threads + chunks - 1) / chunks : 1;
+    const int bands = panels.size() % sharers == 0 ? 1 : sharers;
+    const Work whole = WorkOf(panels, padded, chunk, bands);
+    const Work rest = batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
-    Share(pool, chunks * bands, [&](int item) {
-      const int first = item / bands * chunk, band = item % bands;
+    Share(pool, chunks * sharers, [&](int item) {
+      const int first = item / sharers * chunk, part = item % sharers;
       const int count = std::min(chunk, batch - first);
       const float* from = Images::Item().Around(x + first * image, count, *this, padded);
-      for (const Phase& phase : phases) {
-        const long runs = (long(phase.each) * count + RUN - 1) / RUN;
-        const auto edge = [&](int i) {
-          return std::min(long(phase.each) * count, runs * i / bands * RUN);
-        };
-        float* to = y + std::size_t(first) * pixels() * outputs;
-        for (const Panel& panel : panels)
-          Part(phase, panel, edge(band), edge(band + 1), from, to);
-      }
+      float* to = y + std::size_t(first) * pixels() * outputs;
+      const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
+      for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
+        for (const Phase& phase : (count < chunk ? rest : whole)[KindOf(panels[k])])
+          Part(phase, panels[k], phase.bands[band], from, to);
     });
   }
 
  private:
+  static constexpr int PLACES = 1024;         // Of a chunk.
+  static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
+
   // Weights as they are, where their rows are whole vectors and lie close together, or panel by
   // panel.
   std::vector<Panel> Panels(xla::ffi::ThreadPool& pool, const float* w,
@@ -122,75 +119,52 @@ struct Convolution : Shape {
     }
   }
 
-  std::vector<Phase> Phases(const Padded (&padded)[2], int chunk) const {
-    const auto& [down, across] = axes;
-    const Offset line = Offset(padded[1].size) * channels;
-    std::vector<Phase> found;
-    for (int p = 0; p < down.phases(); ++p)
-      for (int q = 0; q < across.phases(); ++q) {
-        Phase phase;
-        for (const Meeting& i : Meetings(down, p))
-          for (const Meeting& j : Meetings(across, q)) {
-            const int tap = i.tap * across.taps + j.tap;
-            phase.taps.push_back((i.off + padded[0].before) * line +
-                                 Offset(j.off + padded[1].before) * channels);
-            phase.weights.push_back(flipped ? taps() - 1 - tap : tap);
-          }
-        for (int b = 0; b < chunk; ++b)
-          for (int r = p, m = 0; r < down.out; r += down.holes, ++m)
-            for (int s = q, n = 0; s < across.out; s += across.holes, ++n) {
-              phase.places.push_back((Offset(b) * padded[0].size + m * down.step()) * line +
-                                     Offset(n) * across.step() * channels);
-              phase.to.push_back((Offset(b) * pixels() + r * across.out + s) * outputs);
-            }
-        phase.each = static_cast<int>(phase.places.size()) / chunk;
-        phase.step = Offset(across.step()) * channels;
-        phase.lines = (across.out - q + across.holes - 1) / across.holes % RUN == 0;
-        found.push_back(std::move(phase));
-      }
-    return found;
+  // Panels of two vectors, one, or half of one have tiles of their own.
+  enum Kind { PAIRS, SINGLES, HALVES, KINDS };
+  using Work = std::array<std::vector<Phase>, KINDS>;
+
+  Kind KindOf(const Panel& panel) const {
+    if (panel.lanes == HALF && !each()) return HALVES;
+    return panel.lanes == 2 * WIDE ? PAIRS : SINGLES;
   }
 
-  // Places first to last - 1 of a phase.
-  void Part(const Phase& phase, const Panel& panel, long first, long last, const float* x,
+  Work WorkOf(const std::vector<Panel>& panels, const Padded (&padded)[2], int images,
+              int bands) const {
+    Work work;
+    for (const Panel& panel : panels) {
+      const Kind kind = KindOf(panel);
+      const int size = kind == PAIRS ? PAIR : SINGLE, lines = kind == HALVES ? RUNS : 0;
+      if (work[kind].empty())
+        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines, RUN}.Phases();
+    }
+    return work;
+  }
+
+  void Part(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
             float* y) const {
     x += panel.group * depth() + (each() ? panel.first : 0);
     y += panel.group * width() + panel.first;
-    const bool lines = phase.lines && last - first >= RUNS;
     if (each() && panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, first, last, x, y);
+      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y);
     else if (each())
-      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, first, last, x, y);
+      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y);
     else if (panel.lanes == 2 * WIDE)
-      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, first, last, x, y);
+      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, y);
     else if (panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, first, last, x, y);
-    else if (lines)
-      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, first, last, x, y);
+      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y);
+    else if (phase.lines)
+      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y);
     else
-      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, first, last, x, y);
+      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y);
   }
 
   template <int L, int T, int N, Reads HOW>
-  void Tiles(const Phase& phase, const Panel& panel, long first, long last, const float* x,
+  void Tiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
              float* y) const {
-    const auto tile = [&](const Offset* places, const Offset* to) {
-      Convolved<L, T, N, HOW>(x, places, phase.step, phase.taps.data(), phase.weights.data(),
-                              panel.tap, static_cast<int>(phase.taps.size()), depth(),
-                              panel.weights, panel.row, y, to, panel.size);
-    };
-    if (last - first >= T) {  // The last tile may compute again what the one before it did.
-      for (long at = first; at < last; at += T) {
-        const long begin = std::min(at, last - T);
-        tile(phase.places.data() + begin, phase.to.data() + begin);
-      }
-    } else if (first < last) {
-      Offset places[T], to[T];
-      for (long t = 0; t < T; ++t) {
-        const long begin = std::min(first + t, last - 1);
-        places[t] = phase.places[begin], to[t] = phase.to[begin];
-      }
-      tile(places, to);
-    }
+    for (const Tile& tile : tiles)
+      Convolved<L, T, N, HOW>(x, phase.places.data() + tile.place, phase.step,
+                              phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
+                              panel.tap, tile.taps, depth(), panel.weights, panel.row, y,
+                              phase.to.data() + tile.place, panel.size);
   }
 };

@@ -27,7 +27,7 @@ struct Correlation : Shape {
     const int fits = static_cast<int>((shared ? CACHED : 0) / std::max<Offset>(1, image));
     const int chunk =
         std::max(1, std::min(std::max(enough, fits), shared ? batch : (batch + parts - 1) / parts));
-    const Table table = Tabled(padded, chunk);
+    const Reading reading = ReadingOf(padded);
     const int slots = shared ? 1 : parts, blocks = (rows() + BLOCK - 1) / BLOCK;
     // Sums are made in the result, where they lie as it does.
     const bool there = slots == 1 && (each() || (groups == 1 && row() == width()));
@@ -40,19 +40,19 @@ struct Correlation : Shape {
         const int count = std::min(chunk, last - at), places = count * pixels();
         const float* xs = images.Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels,
                                         count, *this, padded);
-        add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), places);
+        add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), count);
       }
     };
     if (shared) {
-      const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int places) {
-        Share(pool, blocks, [&](int block) { Add(table, xs, pieces, places, block, sums); });
+      const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int count) {
+        Share(pool, blocks, [&](int block) { Add(reading, xs, pieces, count, block, sums); });
       };
       chunks(Images::Call(), 0, batch, add);
     } else {
       Share(pool, parts, [&](int part) {
-        const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int places) {
+        const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int count) {
           for (int block = 0; block < blocks; ++block)
-            Add(table, xs, pieces, places, block, sums + part * size());
+            Add(reading, xs, pieces, count, block, sums + part * size());
         };
         chunks(Images::Item(), long(batch) * part / parts, long(batch) * (part + 1) / parts, add);
       });
@@ -65,14 +65,32 @@ struct Correlation : Shape {
   static constexpr Offset CACHED = 1 << 18;     // Floats of images, about what a cache holds.
   static constexpr int BLOCK = 168;             // Rows that are added to together: whole tiles.
 
-  struct Table {
-    std::vector<Offset> rows, places;
+  // Outputs first to last - 1 of an axis.
+  struct Span {
+    int first, last;
   };
 
-  Table Tabled(const Padded (&padded)[2], int chunk) const {
+  // Which outputs have a tap read the input, not the zeros around it.
+  static Span SpanOf(const Axis& a, int tap) {
+    const int at = tap * a.dilation - a.low;
+    const int first = at < 0 ? (-at + a.stride - 1) / a.stride : 0;
+    const int last = at < a.in ? std::min(a.out, (a.in - 1 - at) / a.stride + 1) : 0;
+    return {first, std::max(first, last)};
+  }
+
+  struct Reading {
+    std::vector<Offset> rows;        // How far from its place each row reads: tap by tap.
+    std::vector<Span> down, across;  // By tap of an axis.
+    Offset image, line, step;        // From one to the next.
+  };
+
+  Reading ReadingOf(const Padded (&padded)[2]) const {
     const auto& [down, across] = axes;
     const Offset line = Offset(padded[1].size) * channels;
-    Table found;
+    Reading found{{}, {}, {}, padded[0].size * line, down.stride * line,
+                  Offset(across.stride) * channels};
+    for (int i = 0; i < down.taps; ++i) found.down.push_back(SpanOf(down, i));
+    for (int j = 0; j < across.taps; ++j) found.across.push_back(SpanOf(across, j));
     for (int i = 0; i < down.taps; ++i)
       for (int j = 0; j < across.taps; ++j)
         for (int c = 0; c < depth(); ++c) {
@@ -80,11 +98,6 @@ struct Correlation : Shape {
           const Offset beside = j * across.dilation - across.low + padded[1].before;
           found.rows.push_back(at + beside * channels + c);
         }
-    for (int b = 0; b < chunk; ++b)
-      for (int r = 0; r < down.out; ++r)
-        for (int s = 0; s < across.out; ++s)
-          found.places.push_back((Offset(b) * padded[0].size + r * down.stride) * line +
-                                 Offset(s) * across.stride * channels);
     return found;
   }
 
@@ -118,43 +131,67 @@ struct Correlation : Shape {
     return pieces;
   }
 
-  // What so many places say, added to a block of the rows of every group.
-  void Add(const Table& table, const float* x, const std::vector<Piece>& pieces, int places,
+  // What so many images say, added to a block of the rows of every group.
+  void Add(const Reading& reading, const float* x, const std::vector<Piece>& pieces, int images,
            int block, float* sums) const {
     const int first = block * BLOCK, last = std::min(rows(), first + BLOCK);
     float spare[2 * WIDE] = {};  // For sums that nobody wants.
     for (const Piece& piece : pieces) {
       const float* from = x + piece.group * depth() + (each() ? piece.first : 0);
       float* to = sums + std::size_t(piece.group) * rows() * row() + piece.first;
+      const auto tiles = [&](auto add) {
+        (this->*add)(reading, from, piece, images, first, last, to, spare);
+      };
       if (each() && piece.lanes == WIDE)
-        Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<WIDE, SINGLE, 1, Reads::VECTORS>);
       else if (each())
-        Tiles<HALF, SINGLE, 1, Reads::VECTORS>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<HALF, SINGLE, 1, Reads::VECTORS>);
       else if (piece.lanes == 2 * WIDE)
-        Tiles<WIDE, PAIR, 2, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<WIDE, PAIR, 2, Reads::FLOATS>);
       else if (piece.lanes == WIDE)
-        Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<WIDE, SINGLE, 1, Reads::FLOATS>);
       else if (depth() % RUN == 0)
-        Tiles<HALF, RUNS, 1, Reads::LINES>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<HALF, RUNS, 1, Reads::LINES>);
       else
-        Tiles<HALF, SINGLE, 1, Reads::FLOATS>(table, from, piece, places, first, last, to, spare);
+        tiles(&Correlation::Tiles<HALF, SINGLE, 1, Reads::FLOATS>);
     }
   }
 
   template <int L, int T, int N, Reads HOW>
-  void Tiles(const Table& table, const float* x, const Piece& piece, int places, int first,
+  void Tiles(const Reading& reading, const float* x, const Piece& piece, int images, int first,
              int last, float* sums, float* spare) const {
     for (int at = first; at < last; at += T) {
       Offset rows[T];
       float* to[T];
       for (int t = 0; t < T; ++t) {
         const bool there = at + t < last;
-        rows[t] = table.rows[there ? at + t : last - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
+        rows[t] = reading.rows[there ? at + t : last - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
         to[t] = there ? sums + (at + t) * row() : spare;
       }
-      Correlated<L, T, N, HOW>(x, rows, table.places.data(), places, piece.gradients, piece.step,
-                               to);
+      const int end = std::min(at + T, last);
+      const auto [down, across] = Read(reading, at / depth(), (end - 1) / depth());
+      const int width = axes[1].out;
+      const Walk walk{images,         down.last - down.first,  across.last - across.first,
+                      reading.image,  reading.line,            reading.step,
+                      pixels() * piece.step, width * piece.step, piece.step};
+      Correlated<L, T, N, HOW>(
+          x + down.first * reading.line + across.first * reading.step, rows,
+          piece.gradients + (down.first * width + across.first) * piece.step, walk, to);
     }
+  }
+
+  // The outputs for which any of some taps reads the input, in a rectangle.
+  std::array<Span, 2> Read(const Reading& reading, int first, int last) const {
+    std::array<Span, 2> all{};
+    for (int tap = first; tap <= last; ++tap) {
+      const Span spans[2] = {reading.down[tap / axes[1].taps], reading.across[tap % axes[1].taps]};
+      if (spans[0].first == spans[0].last || spans[1].first == spans[1].last) continue;
+      const bool none = all[0].first == all[0].last;
+      for (int i = 0; i < 2; ++i)
+        all[i] = none ? spans[i] : Span{std::min(all[i].first, spans[i].first),
+                                        std::max(all[i].last, spans[i].last)};
+    }
+    return all;
   }
 
   // The sums of all threads, without the zeros after each row: [rows, groups, width].

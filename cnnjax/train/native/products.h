@@ -101,17 +101,36 @@ void Convolved(const float* x, const Offset* places, Offset step, const Offset* 
   }
 }
 
-// Adds to T rows of weights, at to[t], what `count` places say: place p reads x at
-// places[p] + rows[t], and its gradients are N vectors at g + p * step.
+// Through the outputs of some images, of some rows and of some columns: how far apart they are read
+// and how far apart their gradients are.
+struct Walk {
+  Offset images, rows, columns;
+  Offset image, row, column;
+  Offset image_gradients, row_gradients, column_gradients;
+};
+
+// Adds to T rows of weights, at to[t], what all outputs of a walk say: each reads x + rows[t] and
+// has N vectors of gradients.
 template <int L, int T, int N, Reads HOW>
-void Correlated(const float* x, const Offset* rows, const Offset* places, int count, const float* g,
-                Offset step, float* const* to) {
+void Correlated(const float* x, const Offset* rows, const float* g, const Walk& walk,
+                float* const* to) {
   using V = typename Lanes<L>::type;
   V sum[T][N];
   for (int t = 0; t < T; ++t)
     for (int n = 0; n < N; ++n) sum[t][n] = At<L>(to[t] + L * n);
-  for (int p = 0; p < count; ++p, g += step)
-    Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(x + places[p], rows), 1, g);
+  // From a row's end to the next without a branch, which nobody could foresee.
+  const Offset back = walk.row - walk.columns * walk.column;
+  const Offset back_gradients = walk.row_gradients - walk.columns * walk.column_gradients;
+  for (int b = 0; b < walk.images; ++b) {
+    const float *from = x + b * walk.image, *by = g + b * walk.image_gradients;
+    for (Offset p = walk.rows * walk.columns, c = walk.columns; p; --p) {
+      Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, rows), 1, by);
+      const Offset ends = -Offset(--c == 0);
+      from += walk.column + (back & ends);
+      by += walk.column_gradients + (back_gradients & ends);
+      c += walk.columns & ends;
+    }
+  }
   for (int t = 0; t < T; ++t)
     for (int n = 0; n < N; ++n) At<L>(to[t] + L * n) = sum[t][n];
 }
