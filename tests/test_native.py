@@ -20,9 +20,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from cnnjax.errors import UserError
 from cnnjax.study import options
-from cnnjax.train import convolution
+from cnnjax.train import convolution, pooling, ways
 from cnnjax.train.devices import local
-from cnnjax.train.native import library
+from cnnjax.train.native import library, ops
 from cnnjax.train.recipe import Recipe
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -219,19 +219,19 @@ def test_what_it_is_not_for_is_xlas(what, shape, kernel, groups, dtype):
 )
 def test_programs_that_xla_divides_keep_its_convolutions(where, step, divided):
     devices = local(*where)
-    assert devices.context(alone=True).conv is convolution.WAYS[step]
-    assert devices.context().conv is convolution.WAYS[divided]
+    assert devices.context(alone=True).conv is ways.WAYS[step]["conv"]
+    assert devices.context().conv is ways.WAYS[divided]["conv"]
 
 
 def test_the_flag_names_every_way():
     values = flags.FlagValues()
     options.define(values, {}, Recipe)
-    assert values["conv"].parser.enum_values == list(convolution.WAYS)
+    assert values["conv"].parser.enum_values == list(ways.WAYS)
 
 
-@pytest.mark.parametrize("way", convolution.WAYS)
+@pytest.mark.parametrize("way", ways.WAYS)
 def test_the_way_can_be_chosen(way):
-    assert local(conv=way).context(alone=True).conv is convolution.WAYS[way]
+    assert local(conv=way).context(alone=True).conv is ways.WAYS[way]["conv"]
 
 
 @pytest.mark.slow
@@ -244,6 +244,57 @@ def test_vectors_of_other_processors_equal_xlas_too(processor, tmp_path):
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert found.returncode == 0 and " passed" in found.stdout, found.stdout[-2000:]
     assert "skipped" not in found.stdout
+
+
+# --- pooling
+
+
+@hypothesis.settings(max_examples=60)
+@hypothesis.given(
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    window=pair,
+    stride=pair,
+    pads=st.tuples(*[st.integers(0, 2)] * 4),
+    channels=st.sampled_from([1, 3, 8, 16, 24, 33]),
+)
+def test_the_largest_and_its_gradient_equal_xlas(size, window, stride, pads, channels):
+    """Of whole numbers, many of which are equal."""
+    pads = (pads[:2], pads[2:])
+    padded = [n + sum(p) for n, p in zip(size, pads, strict=True)]
+    hypothesis.assume(all(n >= w for n, w in zip(padded, window, strict=True)))
+    x = jnp.round(2 * drawn((3, *size, channels))[0])
+    at = ops.Window(size, window, stride, pads, (1, 1))
+
+    def xlas(x):
+        edges = ((0, 0), *pads, (0, 0))
+        return lax.reduce_window(x, -np.inf, lax.max, (1, *window, 1), (1, *stride, 1), edges)
+
+    y, back = jax.vjp(lambda x: ops.pick(lax.stop_gradient(x), x, at), x)
+    truth, backward = jax.vjp(xlas, x)
+    np.testing.assert_array_equal(y, truth)
+    (cotangent,) = drawn(y.shape)
+    cotangent = jnp.where(jnp.isfinite(y), cotangent, 0)  # Windows of padding alone.
+    near(back(cotangent)[0], np.asarray(backward(cotangent)[0]))
+
+
+def test_each_of_picking_and_placing_is_the_gradient_of_the_other():
+    x, v = drawn((2, 7, 8, 5), (2, 7, 8, 5))
+    at = ops.Window((7, 8), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))
+    y = ops.pick(x, v, at)
+    (g,) = drawn(y.shape)
+    near((ops.pick(x, v, at) * g).sum(), (v * ops.place(x, g, at)).sum())
+    slopes = jax.grad(lambda v: (jax.grad(lambda v: (ops.pick(x, v, at) ** 2).sum())(v) ** 2).sum())
+    twice = ops.place(x, jnp.ones_like(g), at)  # How often each was picked.
+    near(slopes(v), 8 * np.asarray(twice * ops.place(x, y, at)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float64])
+def test_what_is_no_number_is_the_largest(dtype):
+    with jax.enable_x64(True):
+        x = jnp.zeros((1, 4, 4, 8), dtype).at[0, 1, 2, 3].set(jnp.nan)
+        y = pooling.native(x, 2, 2, 0)
+        assert y.dtype == dtype
+        assert np.isnan(y[0, 0, 1, 3]) and np.isnan(y.astype(jnp.float32)).sum() == 1
 
 
 # --- compiling
@@ -270,11 +321,11 @@ def test_without_a_compiler_xla_convolves_and_it_is_told(anew, monkeypatch):
     monkeypatch.setenv("PATH", str(anew))
     monkeypatch.delenv("CXX", raising=False)
     why = "no C++ compiler is on the PATH (c++, g++ or clang++)"
-    assert convolution.missing("cpu") == why
+    assert ways.missing("cpu") == why
     assert local("pmap", 1).context().conv is convolution.forms
     with pytest.raises(UserError, match="^conv: there are no native convolutions: no C"):
         local(conv="native")
-    assert convolution.missing("cuda") is None  # Nothing is missed there.
+    assert ways.missing("cuda") is None  # Nothing is missed there.
 
 
 def test_a_compiler_that_fails_is_quoted(anew, tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         return 0
 
     from cnnjax.report import answer, write
-    from cnnjax.train.convolution import missing
+    from cnnjax.train.ways import missing
 
     folder = conductor.folder
     conductor.write_plan()

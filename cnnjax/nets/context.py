@@ -50,6 +50,7 @@ class Context:
     axis_name: str | None = None  # Batch norm over this device axis.
     conv: Callable = lax.conv_general_dilated
     max_pool: Callable | None = None  # Instead of Flax's, where that is slow.
+    batch_norm: Callable | None = None  # Likewise, by a float32 batch's own moments.
     keys: jax.Array | None = None
     scan: frozenset[str] = frozenset()  # Stages whose equal blocks are scanned, by name.
     remat: bool = False  # Compute what is inside a block again in its backward pass.

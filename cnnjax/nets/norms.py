@@ -1,9 +1,11 @@
 """Normalisations as values: norm(x, ctx, name)."""
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -27,14 +29,38 @@ class BatchNorm:
     epsilon: float = 1e-5
 
     def __call__(self, x: jax.Array, ctx: Context, name: str) -> jax.Array:
-        return nn.BatchNorm(
-            use_running_average=not ctx.train,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
-            axis_name=ctx.axis_name if ctx.train else None,
-            name=name,
-            **ctx.dtypes(x),
-        )(x)
+        types = ctx.dtypes(x)
+        given = {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "axis_name": ctx.axis_name if ctx.train else None,
+            "name": name,
+        }
+        if ctx.train and ctx.batch_norm and types["dtype"] == x.dtype == jnp.float32:
+            return _BatchNorm(**given, **types, compute=ctx.batch_norm)(x)
+        return nn.BatchNorm(use_running_average=not ctx.train, **given, **types)(x)
+
+
+class _BatchNorm(nn.BatchNorm):
+    """Flax's, by `compute(x, scale, bias, epsilon, axis_name)`: the batch normalised, its mean and
+    its variance."""
+
+    compute: Callable | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1],)
+        mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(shape, self.param_dtype))
+        var = self.variable("batch_stats", "var", lambda: jnp.ones(shape, self.param_dtype))
+        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
+        bias = self.param("bias", self.bias_init, shape, self.param_dtype)
+        beginning = self.is_initializing()
+        axis = None if beginning else self.axis_name
+        y, *moments = self.compute(x, scale, bias, self.epsilon, axis)
+        if not beginning:
+            for running, batch in zip((mean, var), moments, strict=True):
+                running.value = self.momentum * running.value + (1 - self.momentum) * batch
+        return y
 
 
 @value

@@ -17,7 +17,7 @@ from jax import lax
 
 from cnnjax.train import forms as written
 from cnnjax.train.forms import LAYOUT, Pads, Pair
-from cnnjax.train.native import library, ops
+from cnnjax.train.native import ops
 
 FEW = 4  # Up to so many groups a convolution for each is faster than products by taps.
 LANES = 8  # Channels that a vector of every processor's divides.
@@ -93,18 +93,6 @@ def _forms(x, w, stride: Pair, pads: Pads, dilation: Pair, groups: int) -> jax.A
 
 # What `lax.conv_general_dilated` does, without groups or natively in reverse mode only.
 native, forms = _as_laxs(_native), _as_laxs(_forms)
-WAYS = {"native": native, "forms": forms, "xla": lax.conv_general_dilated}
-
-
-def missing(platform: str) -> str | None:
-    """Why the CPU has no native convolutions, in a line; of other devices none are missed."""
-    return library.missing() if platform == "cpu" else None
-
-
-def way(wanted: str | None, divided: bool) -> str:
-    """Which of `WAYS` the CPU takes: as `wanted` or, where that is None, the fastest there is. XLA
-    divides a program among devices with its own convolutions alone."""
-    return wanted or ("forms" if divided or library.missing() else "native")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))

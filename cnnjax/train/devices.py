@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.data import pipeline
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
-from cnnjax.train import convolution, pooling, scan
+from cnnjax.train import scan, ways
 from cnnjax.train.placing import outline, placed
 from cnnjax.train.recipe import Recipe
 
@@ -37,7 +37,7 @@ class Devices:
     same devices (Rajbhandari et al. 2020, stage 3; Zhao et al. 2023).
     `scan` says whether equal blocks are scanned; None leaves it to the rule in `train.scan`. With
     `remat` the backward pass computes again what is inside blocks, rather than keep it.
-    `conv` is how the CPU convolves (`train.convolution.WAYS`); None leaves it to the rule there.
+    `conv` is how the CPU convolves (`train.ways.WAYS`); None leaves it to the rule there.
     `target` is another platform than the devices', to lower for and never to run on. `data_workers`
     processes decode what is streamed.
     """
@@ -82,12 +82,12 @@ class Devices:
         training step, of which with `pmap` each device computes its share by itself."""
         if (way := self.convolutions(alone)) is None:
             return Context(remat=self.remat)
-        return Context(conv=convolution.WAYS[way], max_pool=pooling.max_pool, remat=self.remat)
+        return Context(**ways.WAYS[way], remat=self.remat)
 
     def convolutions(self, alone: bool = True) -> str | None:
-        """Which of `convolution.WAYS` the CPU takes, by default in a training step; else None."""
+        """Which of `ways.WAYS` the CPU takes, by default in a training step; else None."""
         divided = self.count > 1 and not (alone and self.mode == "pmap")
-        return convolution.way(self.conv, divided) if self.platform == "cpu" else None
+        return ways.way(self.conv, divided) if self.platform == "cpu" else None
 
     def scanned(self, net: Any, image_shape: tuple[int, int, int]) -> Mapping[str, range]:
         """The stages that a training step scans, with the numbers of their equal blocks."""
@@ -270,7 +270,7 @@ def local(
         raise UserError(f"devices: {count} is out of range: there are {len(devices)}")
     if data_workers is None:  # Where the cores compute, threads beside them do.
         data_workers = 0 if devices[0].platform == "cpu" else pipeline.spare_processes()
-    if conv == "native" and (why := convolution.missing("cpu")):
+    if conv == "native" and (why := ways.missing("cpu")):
         raise UserError(f"conv: there are no native convolutions: {why}")
     mesh = Mesh(np.array(devices[:count]), (_AXIS,))
     return Devices(mesh, mode, scan_blocks, remat=remat, conv=conv, data_workers=data_workers)

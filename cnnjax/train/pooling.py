@@ -1,4 +1,5 @@
-"""Max pooling whose gradient is fast on the CPU, where XLA's, a select-and-scatter, is slow."""
+"""Max pooling whose gradient is fast on the CPU, where XLA's, a select-and-scatter, is slow. The
+native one has any windows; else those side by side are computed by other operations of XLA's."""
 
 from functools import partial
 
@@ -6,6 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from cnnjax.train.native import ops
+
+
+def native(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:
+    """[B, H, W, C]; the gradient goes to the first of equal maxima, as XLA's does."""
+    if x.dtype not in (jnp.float32, jnp.bfloat16):
+        return max_pool(x, window, stride, pad)
+    pads, size = ((pad, pad),) * 2, x.shape[1:3]
+    at = ops.Window(size, (window, window), (stride, stride), pads, (1, 1))
+    wide = x.astype(jnp.float32)
+    return ops.pick(lax.stop_gradient(wide), wide, at).astype(x.dtype)
 
 
 def max_pool(x: jax.Array, window: int, stride: int, pad: int) -> jax.Array:

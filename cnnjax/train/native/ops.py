@@ -1,9 +1,11 @@
-"""The native convolution as functions of JAX: three products, each gradient of the two others."""
+"""What is native as functions of JAX: a convolution's three products, each gradient of the two
+others; largest values and where they are; sums by channel."""
 
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Pair = tuple[int, int]
@@ -57,6 +59,35 @@ def correlate(x: jax.Array, g: jax.Array, at: Window) -> jax.Array:
     return call(x, g, **pairs, groups=np.int64(at.groups))
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def pick(x: jax.Array, v: jax.Array, at: Window) -> jax.Array:
+    """Of [B, H, W, C] what v has where x is largest in each window, the first of equals:
+    [B, H', W', C]. Padding is never the largest."""
+    shape = (x.shape[0], *at.outputs, x.shape[3])
+    return _pooled("cnnjax_pick", shape, x, v, at)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def place(x: jax.Array, g: jax.Array, at: Window) -> jax.Array:
+    """The gradient by v: [B, H', W', C] → [B, H, W, C]."""
+    return _pooled("cnnjax_place", x.shape, x, g, at)
+
+
+@jax.custom_vjp
+def sums(g: jax.Array, x: jax.Array, center: jax.Array) -> jax.Array:
+    """Of maps [..., C] and a value [C]: Σ g and Σ g (x - center) of each channel, [2, C]."""
+    channels = x.shape[-1]
+    call = jax.ffi.ffi_call("cnnjax_sums", _like((2, channels), x), vmap_method="sequential")
+    return call(g.reshape(-1, channels), x.reshape(-1, channels), center)
+
+
+def _pooled(name: str, shape: tuple[int, ...], x: jax.Array, v: jax.Array, at: Window) -> jax.Array:
+    call = jax.ffi.ffi_call(name, _like(shape, x), vmap_method="sequential")
+    lows = (low for low, _ in at.pads)
+    about = {"stride": at.stride, "low": lows, "dilation": at.dilation, "window": at.kernel}
+    return call(x, v, **{name: _pair(numbers) for name, numbers in about.items()})
+
+
 def _convolved(x, w, at, sizes, channels, stride, lows, holes, flipped) -> jax.Array:
     result = _like((x.shape[0], *sizes, channels), x)
     call = jax.ffi.ffi_call("cnnjax_convolve", result, vmap_method="sequential")
@@ -81,3 +112,10 @@ def _kept(f):
 convolve.defvjp(_kept(convolve), lambda at, r, c: (spread(c, r[1], at), correlate(r[0], c, at)))
 spread.defvjp(_kept(spread), lambda at, r, c: (convolve(c, r[1], at), correlate(c, r[0], at)))
 correlate.defvjp(_kept(correlate), lambda at, r, c: (spread(r[1], c, at), convolve(r[0], c, at)))
+# What is picked moves with v alone.
+pick.defvjp(_kept(pick), lambda at, r, c: (jnp.zeros_like(r[0]), place(r[0], c, at)))
+place.defvjp(_kept(place), lambda at, r, c: (jnp.zeros_like(r[0]), pick(r[0], c, at)))
+sums.defvjp(
+    lambda g, x, center: (found := sums(g, x, center), (g, x, center, found[0])),
+    lambda r, c: (c[0] + c[1] * (r[1] - r[2]), c[1] * r[0], -c[1] * r[3]),
+)

@@ -1,0 +1,49 @@
+// Sums over the places of maps, channel by channel.
+#pragma once
+
+#include <vector>
+
+#include "threads.h"
+
+// Adds g and g (x - center) of some rows of `width` floats to a and b; WIDTH is it, where above 0.
+template <int WIDTH>
+void AddRows(const float* g, const float* x, const float* center, long rows, int width, float* a,
+             float* b) {
+  const int count = WIDTH ? WIDTH : width;
+  for (long r = 0; r < rows; ++r, g += count, x += count)
+    for (int i = 0; i < count; ++i) {
+      a[i] += g[i];
+      b[i] += g[i] * (x[i] - center[i]);
+    }
+}
+
+// Of g and x, both [places, channels], to [2, channels]: the sums of g and of g (x - center). They
+// are made in blocks, of which no number of threads changes any.
+inline void Sums(xla::ffi::ThreadPool& pool, const float* g, const float* x, const float* center,
+                 long places, int channels, float* to) {
+  constexpr int ROW = 64, BLOCK = 1 << 14;  // Floats.
+  // Few channels: several places side by side, for whole vectors.
+  const int beside = std::max(1, ROW / channels), width = beside * channels;
+  const long block = std::max(1, BLOCK / width) * beside;
+  const int blocks = static_cast<int>((places + block - 1) / block);
+  std::vector<float> centers(width), sums(std::size_t(2) * channels * blocks);
+  for (int i = 0; i < width; ++i) centers[i] = center[i % channels];
+  Share(pool, blocks, [&](int item) {
+    std::vector<float> own(2 * width);
+    float *a = own.data(), *b = a + width;
+    const long first = item * block, count = std::min(block, places - first);
+    const float *gs = g + first * channels, *xs = x + first * channels;
+    const auto add = width == ROW ? AddRows<ROW> : AddRows<0>;
+    add(gs, xs, centers.data(), count / beside, width, a, b);
+    const long done = count / beside * width;  // Fewer places than lie side by side are left.
+    AddRows<0>(gs + done, xs + done, centers.data(), 1, count % beside * channels, a, b);
+    float* mine = sums.data() + std::size_t(2) * channels * item;
+    for (int i = 0; i < width; ++i) {
+      mine[i % channels] += a[i];
+      mine[channels + i % channels] += b[i];
+    }
+  });
+  std::fill(to, to + 2 * channels, 0.0f);
+  for (int item = 0; item < blocks; ++item)
+    for (int i = 0; i < 2 * channels; ++i) to[i] += sums[std::size_t(2) * channels * item + i];
+}
