@@ -9,16 +9,16 @@
 struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
   // y: for each window the value of v [B, H, W, C] where x of the same shape is largest.
   void Pick(xla::ffi::ThreadPool& pool, const float* x, const float* v, float* y) const {
-    Windows(pool, [&](std::size_t from, std::size_t to, const std::vector<Offset>& taps) {
+    Windows(pool, [&](Offset from, std::size_t to, const std::vector<Offset>& taps) {
       Vectors([&](auto lanes, int c) {
         using V = typename Lanes<lanes>::type;
         V best = V{} - std::numeric_limits<float>::infinity(), found = best;
-        if (!taps.empty()) found = At<lanes>(v + from + taps[0] + c);
+        if (!taps.empty()) found = At<lanes>(v + (from + taps[0] + c));
         for (const Offset tap : taps) {
-          const V here = At<lanes>(x + from + tap + c);
+          const V here = At<lanes>(x + (from + tap + c));
           const auto better = here > best | here != here;
           best = better ? here : best;
-          found = better ? V(At<lanes>(v + from + tap + c)) : found;
+          found = better ? V(At<lanes>(v + (from + tap + c))) : found;
         }
         At<lanes>(y + to + c) = found;
       });
@@ -28,61 +28,67 @@ struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
   // d: of the shape of x, the sum of g of all windows of which it is picked.
   void Place(xla::ffi::ThreadPool& pool, const float* x, const float* g, float* d) const {
     std::fill(d, d + batch * Image(), 0.0f);
-    Windows(pool, [&](std::size_t from, std::size_t to, const std::vector<Offset>& taps) {
+    Windows(pool, [&](Offset from, std::size_t to, const std::vector<Offset>& taps) {
       Vectors([&](auto lanes, int c) {
         using V = typename Lanes<lanes>::type;
         V best = V{} - std::numeric_limits<float>::infinity();
         decltype(best > best) place{};
         for (int k = 0; k < static_cast<int>(taps.size()); ++k) {
-          const V here = At<lanes>(x + from + taps[k] + c);
+          const V here = At<lanes>(x + (from + taps[k] + c));
           const auto better = here > best | here != here;
           best = better ? here : best;
           place = better ? k : place;
         }
         const V given = At<lanes>(g + to + c);
         for (int k = 0; k < static_cast<int>(taps.size()); ++k)
-          At<lanes>(d + from + taps[k] + c) += place == k ? given : V{};
+          At<lanes>(d + (from + taps[k] + c)) += place == k ? given : V{};
       });
     });
   }
 
  private:
-  std::size_t Image() const { return std::size_t(axes[0].in) * axes[1].in * channels; }
+  Offset Image() const { return Offset(axes[0].in) * axes[1].in * channels; }
 
-  // Calls work(image, output, taps) for each window: where they begin, and how far from the image's
-  // beginning the window's taps lie.
+  // The taps of a window that lie inside the map.
+  static std::vector<int> Inside(const Axis& a, int window) {
+    std::vector<int> found;
+    for (int t = 0; t < a.taps; ++t) {
+      const int at = window * a.stride + t * a.dilation - a.low;
+      if (0 <= at && at < a.in) found.push_back(t);
+    }
+    return found;
+  }
+
+  // Calls work(window, output, taps) for each window: where it begins, where its output lies, and
+  // how far from its beginning the taps inside the map are.
   template <class Work>
   void Windows(xla::ffi::ThreadPool& pool, const Work& work) const {
     const auto& [down, across] = axes;
+    std::vector<std::vector<int>> rows, columns;
+    for (int r = 0; r < down.out; ++r) rows.push_back(Inside(down, r));
+    for (int s = 0; s < across.out; ++s) columns.push_back(Inside(across, s));
     Share(pool, batch, [&](int b) {
-      std::vector<Offset> taps;
       std::size_t to = std::size_t(b) * pixels() * channels;
+      std::vector<Offset> taps;
       for (int r = 0; r < down.out; ++r)
         for (int s = 0; s < across.out; ++s, to += channels) {
-          taps.clear();
-          for (int i = 0; i < down.taps; ++i)
-            for (int j = 0; j < across.taps; ++j) {
-              const int row = r * down.stride + i * down.dilation - down.low;
-              const int column = s * across.stride + j * across.dilation - across.low;
-              if (0 <= row && row < down.in && 0 <= column && column < across.in)
-                taps.push_back((Offset(row) * across.in + column) * channels);
-            }
-          work(b * Image(), to, taps);
+          if (s == 0 || columns[s] != columns[s - 1]) {
+            taps.clear();
+            for (const int i : rows[r])
+              for (const int j : columns[s])
+                taps.push_back((Offset(i) * down.dilation * across.in + j * across.dilation) *
+                               channels);
+          }
+          const Offset row = r * down.stride - down.low, column = s * across.stride - across.low;
+          work(b * Image() + (row * across.in + column) * channels, to, taps);
         }
     });
   }
 
-  // Calls work(lanes, channel) for all channels, in vectors where these are whole.
-  template <class Work>
-  void Vectors(const Work& work) const {
-    const auto each = [&](auto lanes) {
-      for (int c = 0; c < channels; c += lanes) work(lanes, c);
-    };
-    if (channels % WIDE == 0)
-      each(std::integral_constant<int, WIDE>());
-    else if (channels % HALF == 0)
-      each(std::integral_constant<int, HALF>());
-    else
-      each(std::integral_constant<int, 1>());
+  // Calls work(lanes, channel) for all channels, in vectors as wide as are left.
+  template <int L = WIDE, class Work>
+  void Vectors(const Work& work, int c = 0) const {
+    for (; c + L <= channels; c += L) work(std::integral_constant<int, L>(), c);
+    if constexpr (L > 1) Vectors<L / 2>(work, c);
   }
 };

@@ -3,12 +3,13 @@
 
 #include <vector>
 
+#include "geometry.h"
 #include "threads.h"
 
 // Adds g and g (x - center) of some rows of `width` floats to a and b; WIDTH is it, where above 0.
 template <int WIDTH>
-void AddRows(const float* g, const float* x, const float* center, long rows, int width, float* a,
-             float* b) {
+void AddRows(const float* g, const float* x, const float* center, long rows, int width,
+             float* __restrict a, float* __restrict b) {
   const int count = WIDTH ? WIDTH : width;
   for (long r = 0; r < rows; ++r, g += count, x += count)
     for (int i = 0; i < count; ++i) {
@@ -22,8 +23,10 @@ void AddRows(const float* g, const float* x, const float* center, long rows, int
 inline void Sums(xla::ffi::ThreadPool& pool, const float* g, const float* x, const float* center,
                  long places, int channels, float* to) {
   constexpr int ROW = 64, BLOCK = 1 << 14;  // Floats.
-  // Few channels: several places side by side, for whole vectors.
-  const int beside = std::max(1, ROW / channels), width = beside * channels;
+  // Several places side by side, for whole vectors.
+  int beside = std::max(1, ROW / channels);
+  while (channels < ROW * ROW / WIDE && beside * channels % WIDE) ++beside;
+  const int width = beside * channels;
   const long block = std::max(1, BLOCK / width) * beside;
   const int blocks = static_cast<int>((places + block - 1) / block);
   std::vector<float> centers(width), sums(std::size_t(2) * channels * blocks);
