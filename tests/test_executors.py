@@ -411,7 +411,10 @@ def test_a_job_that_cannot_be_told_is_refused(run, folder):
     ("argv", "message"),
     [
         (["--executor=slrum"], "unknown executor 'slrum': did you mean 'slurm'?"),
-        (["--local.workers=2"], "--local.workers is for --executor=local, and it is inline"),
+        (["--executor=inline", "--local.workers=2"],
+         "--local.workers is for --executor=local, and it is inline"),
+        (["--local.workers=2", "--slurm.time=1:00"],
+         "--slurm.time is for --executor=slurm, and it is local"),
         (["--executor=local", "--slurm.time=1:00"],
          "--slurm.time is for --executor=slurm, and it is local"),
         (["--executor=local", "--local.worker=2"], "did you mean '--local.workers'?"),

@@ -101,6 +101,7 @@ def test_free_memory_is_the_machine_s_at_most(monkeypatch):
     "flags, expected",
     [
         ((), ", 4 at a time"),
+        (("--quick", "--local.workers=3"), ", 3 at a time"),
         (("--quick",), "to train, about"),
         (("--train_seconds=1",), "to train, about"),
         (("--executor=inline",), "to train, about"),

@@ -26,7 +26,7 @@ def run_study(front: flags.FlagValues, experiments: Path, argv: Sequence[str]) -
 
     found = study.load(front.experiment, experiments, argv, front.quick)
     v = found.values
-    name = v.executor or "inline"
+    name = found.executor or "inline"
     asked = executors.options(v, name)
     # Where others compute, this process only plans, and leaves the accelerators to them.
     environment.start_jax(v.dtype, None if name == "inline" else "cpu", v.cpu_devices)
@@ -56,7 +56,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         from cnnjax.cli.ahead import run_ahead
 
         return run_ahead(front.compile_for, points, v.parallel, v.scan, v.remat)
-    if v.executor is None and not (front.quick or v.match == "latency" or v.train_seconds):
+    if found.executor is None and not (front.quick or v.match == "latency" or v.train_seconds):
         asked = usual(points, found.machine[1] or jax.device_count(), jax.default_backend())
     conductor = _conductor(front, found, points, argv, *asked)
     conductor.missing = missing
@@ -82,7 +82,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         print(f"{runs}{by}, about {about} · {page} (renewed as runs end)", flush=True)
         if front.quick:
             print("quick look, not evidence")
-        here = v.executor in (None, "inline")  # Others' machines may have what this one lacks.
+        here = found.executor in (None, "inline")  # Others' machines may have what this one lacks.
         if here and not v.conv and (why := missing(jax.default_backend())):
             print(f"convolutions take longer than they could: {why}")
         interrupted = _conduct(conductor, predicted)

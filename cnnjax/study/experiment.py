@@ -18,7 +18,7 @@ from absl import flags
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.extension import load_module
-from cnnjax.study import options, tuning
+from cnnjax.study import executors, options, tuning
 from cnnjax.study.catalogue import find, first_line
 from cnnjax.study.setting import Setting
 from cnnjax.train import recipes
@@ -71,6 +71,11 @@ class Experiment:
         v = self.values
         count = None if "devices" in self.own_flags else v.devices
         return v.parallel, count, v.scan, v.remat, v.conv
+
+    @property
+    def executor(self) -> str | None:
+        """Who is asked to carry the runs out, if anybody is."""
+        return executors.asked(self.values)
 
     def given(self) -> dict[str, Any]:
         """The flags that were set on the command line, as text."""
@@ -202,8 +207,8 @@ def asked(experiment: Experiment, folder: Path | None = None) -> tuple[list[Any]
 
     v = experiment.values
     search = tuning.search(v)
-    elsewhere = "" if v.executor in (None, "inline") else v.executor
-    measured = Measured(folder, experiment.machine, elsewhere)
+    elsewhere = experiment.executor not in (None, "inline")
+    measured = Measured(folder, experiment.machine, experiment.executor if elsewhere else "")
     long = length.length(v, measured)
     given = setting(experiment, measured)
     itself = getattr(experiment.module, "EQUAL", False)

@@ -110,6 +110,13 @@ def define(values: flags.FlagValues) -> list[str]:
     return found
 
 
+def asked(values: flags.FlagValues) -> str | None:
+    """The engine that the flags name, or that has one of its own given; None without either."""
+    fields = [(name, f.name) for name in names() for f in dataclasses.fields(find(name).Options)]
+    own = (name for name, field in fields if values[f"{name}.{field}"].present)
+    return values.executor or next(own, None)
+
+
 def options(values: flags.FlagValues, name: str) -> Any:
     """The `Options` of the engine `name` as the flags have them.
 
