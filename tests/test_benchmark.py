@@ -138,6 +138,12 @@ def test_a_whole_study_is_timed_beside_a_loop_written_by_hand():
     assert re.fullmatch(r"cnnjax \d+ s, flax \d+ s", whole.told(reading.measures))
 
 
+def test_the_steps_of_a_study_are_those_of_all_its_trainings():
+    longer = dataclasses.replace(SWEEP, nets=SWEEP.nets * 2, seeds=3, epochs=4)
+    assert WholeStudy(SWEEP, (), ("cnnjax",)).steps == 500 // 32
+    assert WholeStudy(longer, (), ("cnnjax", "flax")).steps == 2 * 2 * 3 * 4 * (500 // 32)
+
+
 def test_a_study_that_breaks_says_what_it_said_last():
     whole = WholeStudy(SWEEP, ("-c", "raise SystemExit('no room')"), ("cnnjax",))
     with pytest.raises(UserError, match="broke: no room"):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from cnnjax import compute, nets
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
+from cnnjax.nets.activations import HardSigmoid, HardSwish, ReLU6
 from cnnjax.nets.norms import GroupNorm, NoNorm
 from cnnjax.nets.pools import Average, Pool
 from tests import zoo
@@ -170,3 +171,17 @@ def test_pools_and_norms_change_kind_and_keep_the_rest():
     without = nets.get("vgg4_slim", norm="none")
     assert without.stages[0].block.norm == NoNorm()
     assert "bias" in shapes(without, (32, 32, 3))["params"]["stage1"]["block1"]["conv"]
+
+
+@pytest.mark.parametrize("act", [ReLU6(), HardSwish(), HardSigmoid()], ids=repr)
+def test_what_is_clipped_has_its_slope_between_the_ends(act):
+    x = jnp.asarray([-7.0, -3.5, -1.0, 0.7, 2.2, 5.0, 8.0])
+    slopes = jax.vmap(jax.grad(act))(x)
+    small = 1e-2
+    np.testing.assert_allclose(slopes, (act(x + small) - act(x - small)) / (2 * small), atol=1e-3)
+
+
+def test_at_the_ends_it_has_none():
+    np.testing.assert_array_equal(
+        jax.vmap(jax.grad(ReLU6()))(jnp.asarray([0.0, 3.0, 6.0])), [0, 1, 0]
+    )

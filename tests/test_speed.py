@@ -195,6 +195,7 @@ class Fake:
     seconds: float = 1.0
 
     parts: ClassVar[int] = 2
+    steps: ClassVar[int] = 20
     units: ClassVar[dict[str, str]] = {"latency_ms": "ms", "speed_up": "times"}
 
     def readings(self, net: Any, image_shape: Any, devices: Any, seed: int, stop: Any):

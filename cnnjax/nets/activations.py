@@ -3,8 +3,22 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cnnjax.values import value
+
+
+@jax.custom_jvp
+def _clipped(x: jax.Array) -> jax.Array:
+    """min(max(x, 0), 6) with a slope of 0 at both ends, as PyTorch's: of JAX's, which halves the
+    slope there, a step keeps two arrays of floats."""
+    return jnp.clip(x, 0, 6)
+
+
+@_clipped.defjvp
+def _clipped_tangent(primals, tangents):
+    (x,), (g,) = primals, tangents
+    return _clipped(x), lax.select((x > 0) & (x < 6), g, lax.full_like(g, 0))
 
 
 @value
@@ -20,7 +34,7 @@ class ReLU6:
     """min(max(x, 0), 6) (Howard et al. 2017)"""
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jnp.clip(x, 0, 6)
+        return _clipped(x)
 
 
 @value
@@ -70,7 +84,7 @@ class HardSigmoid:
     """min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, §5.2)"""
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jnp.clip(x + 3, 0, 6) / 6
+        return _clipped(x + 3) / 6
 
 
 @value
@@ -94,7 +108,7 @@ class HardSwish:
     """x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, §5.2)"""
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x * (jnp.clip(x + 3, 0, 6) / 6)
+        return x * (_clipped(x + 3) / 6)
 
 
 @value
