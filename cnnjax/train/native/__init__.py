@@ -29,7 +29,9 @@ What was expected of each step and what came of it, on two cores of an AMD EPYC 
 Calls that help each other must not lay images out in the same place: one that waited for its items
 did those of another, and both summed the other's images (`Images` in geometry.h).
 
-What bounds it: with 7×7 kernels, where all is convolution, PyTorch's step comes to 108 GFLOP/s a
-core and this one's to 93; kernels alone come to 95 to 105 here. In ResNets sums for batch norm,
-which XLA makes in passes of their own, are a tenth of a step.
+What bounds it: every net's step takes less time than PyTorch's but that of ResNet-56 with 128
+images, 1.10 times it. Of ResNet-20's 229 ms at 128 images convolutions were 171; the rest is passes
+through memory, of which sums made 23 before they were native. A step compiles in 1.25 times what
+plain Flax's takes: kernel by kernel, of which ResNet-20 has 422, 138 of them the optimiser's, two
+for each array.
 """
