@@ -56,7 +56,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         from cnnjax.cli.ahead import run_ahead
 
         return run_ahead(front.compile_for, points, v.parallel, v.scan, v.remat)
-    if found.executor is None and not (front.quick or v.match == "latency" or v.train_seconds):
+    if found.executor is None:
         asked = usual(points, found.machine[1] or jax.device_count(), jax.default_backend())
     conductor = _conductor(front, found, points, argv, *asked)
     conductor.missing = missing

@@ -11,7 +11,7 @@ from cnnjax.nets.net import Net
 from cnnjax.peers import Program, Programs, check_alone
 from cnnjax.train.clock import seconds_of, spread
 from cnnjax.train.devices import Devices
-from cnnjax.train.speed import UNITS, Reading
+from cnnjax.train.speed import STEPS, UNITS, Reading
 from cnnjax.values import value
 
 PEERS = {  # Where each is made, and what it needs that may not be installed.
@@ -38,7 +38,7 @@ class Versus:
     peers: tuple[str, ...] = tuple(PEERS)
 
     parts: ClassVar[int] = len(PROGRAMS)
-    steps: ClassVar[int] = 20
+    steps: ClassVar[int] = STEPS
     units: ClassVar[dict[str, str]] = {
         f"{peer}_{program}_{name}": unit
         for peer in PEERS

@@ -74,8 +74,11 @@ class Experiment:
 
     @property
     def executor(self) -> str | None:
-        """Who is asked to carry the runs out, if anybody is."""
-        return executors.asked(self.values)
+        """Who is to carry the runs out: who is asked to, or this process where it must, for a quick
+        look and where steps are timed here; None where either may."""
+        v = self.values
+        here = self.quick or v.match == "latency" or v.train_seconds is not None
+        return executors.asked(v) or ("inline" if here else None)
 
     def given(self) -> dict[str, Any]:
         """The flags that were set on the command line, as text."""

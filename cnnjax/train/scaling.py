@@ -22,7 +22,7 @@ from cnnjax.train.loop import DISPATCH_SECONDS, make_task
 from cnnjax.train.peaks import peak
 from cnnjax.train.program import make_program
 from cnnjax.train.recipe import Recipe
-from cnnjax.train.speed import Reading
+from cnnjax.train.speed import STEPS, Reading
 from cnnjax.train.step import State, Sums
 from cnnjax.values import value
 
@@ -54,7 +54,7 @@ class Scaling:
     seconds: float = 20.0
 
     parts: ClassVar[int] = 1
-    steps: ClassVar[int] = 20
+    steps: ClassVar[int] = STEPS
     units: ClassVar[dict[str, str]] = {
         "images_per_second": "images/s",
         "images_per_second_q1": "images/s",

@@ -29,7 +29,7 @@ struct Moves {
   }
 };
 
-const int64_t NONE[2] = {1, 1};
+const int64_t ONES[2] = {1, 1};
 
 ffi::Error Convolve(ffi::ThreadPool pool, Array x, Array w, ffi::Result<Array> y, Pair stride,
                     Pair low, Pair dilation, Pair holes, int64_t groups, bool flipped) {
@@ -41,21 +41,21 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array x, Array w, ffi::Result<Array> y
 
 ffi::Error Correlate(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> w, Pair stride,
                      Pair low, Pair dilation, int64_t groups) {
-  const Moves moves{w->dimensions().first(2), stride, low, dilation, Pair(NONE, 2)};
+  const Moves moves{w->dimensions().first(2), stride, low, dilation, Pair(ONES, 2)};
   Correlation{moves.Of(x, g, groups)}.Run(pool, x.typed_data(), g.typed_data(), w->typed_data());
   return ffi::Error::Success();
 }
 
 ffi::Error Pick(ffi::ThreadPool pool, Array x, Array v, ffi::Result<Array> y, Pair stride, Pair low,
                 Pair dilation, Pair window) {
-  const Moves moves{window, stride, low, dilation, Pair(NONE, 2)};
+  const Moves moves{window, stride, low, dilation, Pair(ONES, 2)};
   Pooling{moves.Of(x, *y, 1)}.Pick(pool, x.typed_data(), v.typed_data(), y->typed_data());
   return ffi::Error::Success();
 }
 
 ffi::Error Place(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> d, Pair stride,
                  Pair low, Pair dilation, Pair window) {
-  const Moves moves{window, stride, low, dilation, Pair(NONE, 2)};
+  const Moves moves{window, stride, low, dilation, Pair(ONES, 2)};
   Pooling{moves.Of(x, g, 1)}.Place(pool, x.typed_data(), g.typed_data(), d->typed_data());
   return ffi::Error::Success();
 }

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "products.h"
 #include "threads.h"
 #include "tiles.h"
 
@@ -135,7 +134,7 @@ struct Convolution : Shape {
       const Kind kind = KindOf(panel);
       const int size = kind == PAIRS ? PAIR : SINGLE, lines = kind == HALVES ? RUNS : 0;
       if (work[kind].empty())
-        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines, RUN}.Phases();
+        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines}.Phases();
     }
     return work;
   }

@@ -25,6 +25,7 @@ struct Axis {
 
   int phases() const { return std::min(holes, out); }
   int step() const { return holes > 1 ? 1 : stride; }  // With holes there is no stride.
+  bool has(int at) const { return 0 <= at && at < in; }
 };
 
 // Both products are of maps with `channels` and maps with `outputs`, in groups.

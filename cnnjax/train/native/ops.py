@@ -85,7 +85,7 @@ def _pooled(name: str, shape: tuple[int, ...], x: jax.Array, v: jax.Array, at: W
     call = jax.ffi.ffi_call(name, _like(shape, x), vmap_method="sequential")
     lows = (low for low, _ in at.pads)
     about = {"stride": at.stride, "low": lows, "dilation": at.dilation, "window": at.kernel}
-    return call(x, v, **{name: _pair(numbers) for name, numbers in about.items()})
+    return call(x, v, **{attribute: _pair(numbers) for attribute, numbers in about.items()})
 
 
 def _convolved(x, w, at, sizes, channels, stride, lows, holes, flipped) -> jax.Array:

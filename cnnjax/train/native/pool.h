@@ -52,10 +52,8 @@ struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
   // The taps of a window that lie inside the map.
   static std::vector<int> Inside(const Axis& a, int window) {
     std::vector<int> found;
-    for (int t = 0; t < a.taps; ++t) {
-      const int at = window * a.stride + t * a.dilation - a.low;
-      if (0 <= at && at < a.in) found.push_back(t);
-    }
+    for (int t = 0; t < a.taps; ++t)
+      if (a.has(window * a.stride + t * a.dilation - a.low)) found.push_back(t);
     return found;
   }
 

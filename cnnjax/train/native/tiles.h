@@ -2,7 +2,7 @@
 // the input are left out: of 7×7 on a map of 8×8 they are 38 %.
 #pragma once
 
-#include "geometry.h"
+#include "products.h"
 
 // So many places from the first one on, with so many taps.
 struct Tile {
@@ -35,10 +35,7 @@ inline std::vector<Class> Classes(const Axis& a, const std::vector<Meeting>& mee
   std::vector<Class> found;
   for (int i = phase, m = 0; i < a.out; i += a.holes, ++m) {
     Class one{{m}, {}};
-    for (const Meeting& meeting : meetings) {
-      const int at = meeting.off + m * a.step();
-      one.met.push_back(0 <= at && at < a.in);
-    }
+    for (const Meeting& meeting : meetings) one.met.push_back(a.has(meeting.off + m * a.step()));
     const auto alike = std::find_if(found.begin(), found.end(),
                                     [&](const Class& known) { return known.met == one.met; });
     if (alike == found.end())
@@ -55,7 +52,7 @@ struct Tiling {
   const Shape& shape;
   const Padded (&padded)[2];
   bool flipped;
-  int images, bands, size, lines, run;
+  int images, bands, size, lines;
 
   std::vector<Phase> Phases() const {
     std::vector<Phase> found;
@@ -81,7 +78,7 @@ struct Tiling {
     Phase phase;
     phase.step = Offset(across.step()) * shape.channels;
     phase.lines =
-        lines && width % run == 0 && height * width * images / run / bands * run >= lines;
+        lines && width % RUN == 0 && height * width * images / RUN / bands * RUN >= lines;
     if (phase.lines) {
       std::sort(row.outputs.begin(), row.outputs.end());
       acrosses = {row};
@@ -117,9 +114,9 @@ struct Tiling {
 
   void Cut(const std::vector<Block>& blocks, const std::vector<Meeting>& rows,
            const std::vector<Meeting>& columns, Phase& phase) const {
-    const long places = phase.places.size(), runs = (places + run - 1) / run;
+    const long places = phase.places.size(), runs = (places + RUN - 1) / RUN;
     const long each = phase.lines ? lines : size;
-    const auto edge = [&](int band) { return std::min(places, runs * band / bands * run); };
+    const auto edge = [&](int band) { return std::min(places, runs * band / bands * RUN); };
     std::size_t block = 0, listed = blocks.size();  // The one that the last taps are of alone.
     Tile tile{};
     for (int band = 0; band < bands; ++band) {
