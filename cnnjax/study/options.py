@@ -188,9 +188,10 @@ def define(values: flags.FlagValues, defaults: Mapping[str, Any], recipe: Any) -
                       flag_values=values)  # fmt: skip
     flags.DEFINE_bool("remat", False, "compute what is inside blocks again in the backward pass, "
                       "for less memory", flag_values=values)  # fmt: skip
-    flags.DEFINE_enum("conv", None, ("native", "forms", "xla"), "how the CPU convolves: by code "
-                      "compiled here, by XLA in the form that is fast at each shape, or by XLA as "
-                      "it comes (default: the first there is)", flag_values=values)  # fmt: skip
+    flags.DEFINE_enum("conv", None, ("native", "forms", "xla"), "how the CPU convolves (and pools "
+                      "and normalises): by code compiled here, by XLA in the form that is fast at "
+                      "each shape, or by XLA as it comes (default: the first there is)",
+                      flag_values=values)  # fmt: skip
     groups |= dict.fromkeys(("parallel", "scan", "remat", "conv"), "machine")
     add("machine", whole, "cpu_devices", None, "let the CPU pass for so many devices, to try what "
         "several would do", lower_bound=1)  # fmt: skip

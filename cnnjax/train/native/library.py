@@ -1,6 +1,6 @@
-"""The native convolutions, compiled for this machine's processor the first time they are wanted.
+"""Native convolutions, pools and sums, compiled for this machine's processor when first wanted.
 
-Nothing is compiled at install: without a compiler, or where the compiler can't, convolutions are
+Nothing is compiled at install: without a compiler, or where the compiler can't, all three are
 XLA's. What was compiled is kept by its sources, compiler and processor, in a folder that several
 machines may share.
 """
@@ -26,7 +26,7 @@ MAIN = HERE / "convolution.cpp"
 # Products may be contracted into one rounding, as GCC does anyway and Clang is told to.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-w")
 TARGETS = tuple(f"cnnjax_{name}" for name in ("convolve", "correlate", "pick", "place", "sums"))
-SECONDS = 120  # A compilation takes 5.
+SECONDS = 120  # A compilation takes 7.
 
 
 class Missing(Exception):
