@@ -13,6 +13,8 @@ from typing import Any
 
 ACCELERATORS = ("jax_plugins", "libtpu")  # Modules that bring them.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+MADV_HUGEPAGE, HUGE = 14, 2**21
+OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 PACKAGES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -36,14 +38,31 @@ def start_jax(dtype: str, platform: str | None = None, cpu_devices: int | None =
 
 
 def _keep_memory() -> None:
-    """Let glibc keep up to 2 GiB that was freed rather than give large arrays back to the system,
-    from which their pages come back one by one: of a step on the CPU that takes a sixth."""
+    """Let glibc keep what was freed rather than give large arrays back to the system, from which
+    their pages come back one by one, and in huge pages where there are: of a step on the CPU that
+    takes a fifth."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
         # Where an accelerator computes, threads that decode images had better not share an arena.
         if os.confstr("CS_GNU_LIBC_VERSION") and not any(map(find_spec, ACCELERATORS)):
             libc = ctypes.CDLL(None)  # What follows is of mallopt(3).
-            for option, limit in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+            for option, limit in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1)):
                 libc.mallopt(option, limit)
+            _ask_for_huge_pages(libc, (free_memory() or 0) // 2)
+
+
+def _ask_for_huge_pages(libc: ctypes.CDLL, size: int) -> None:
+    """For so many bytes that glibc will give out next: it takes them from the system, and has them
+    again before any is touched."""
+    if OVERCOMMIT.read_text().split() == ["2"]:  # There what is not touched is taken from others.
+        return
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = (ctypes.c_size_t,)
+    libc.free.argtypes = (ctypes.c_void_p,)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    if start := libc.malloc(size):
+        first = -start % HUGE
+        libc.madvise(start + first, (size - first) // HUGE * HUGE, MADV_HUGEPAGE)
+        libc.free(start)
 
 
 def cores() -> list[int]:

@@ -36,21 +36,29 @@ struct Convolution : Shape {
     const Work whole = WorkOf(panels, padded, chunk, bands);
     const Work rest = batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
+    const long tiles = long(chunk) * pixels() / RUNS * panels.size() / sharers;
     Share(pool, chunks * sharers, [&](int item) {
       const int first = item / sharers * chunk, part = item % sharers;
       const int count = std::min(chunk, batch - first);
+      // Threads take turns.
+      const long next = std::min(chunks, (item + threads) / sharers) * long(chunk);
+      Ahead ahead(x + std::min<long>(batch, next) * image,
+                  x + std::min<long>(batch, next + chunk) * image, tiles);
       const float* from = Images::Item().Around(x + first * image, count, *this, padded);
       float* to = y + std::size_t(first) * pixels() * outputs;
       const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
       for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
         for (const Phase& phase : (count < chunk ? rest : whole)[KindOf(panels[k])])
-          Part(phase, panels[k], phase.bands[band], from, to);
+          Part(phase, panels[k], phase.bands[band], from, to, ahead);
     });
   }
 
  private:
   static constexpr int PLACES = 1024;         // Of a chunk.
   static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
+
+  // Where rows are long, places in runs win over two vectors for each.
+  bool runs() const { return axes[1].out % RUN == 0 && axes[1].out >= 2 * RUN; }
 
   // Weights as they are, where their rows are whole vectors and lie close together, or panel by
   // panel.
@@ -70,7 +78,8 @@ struct Convolution : Shape {
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += panels.back().lanes) {
         const int left = width() - o;
-        const int lanes = left > WIDE + HALF ? 2 * WIDE : left > HALF ? WIDE : HALF;
+        const bool two = left > WIDE + HALF && !runs();
+        const int lanes = two ? 2 * WIDE : left > HALF ? WIDE : HALF;
         const int size = std::min(left, lanes);
         if (direct) {
           const float* from = w + group * width() + o;
@@ -132,38 +141,47 @@ struct Convolution : Shape {
     Work work;
     for (const Panel& panel : panels) {
       const Kind kind = KindOf(panel);
-      const int size = kind == PAIRS ? PAIR : SINGLE, lines = kind == HALVES ? RUNS : 0;
+      const bool lines = kind == HALVES || (kind == SINGLES && runs() && !each());
+      const int size = kind == PAIRS ? PAIR : SINGLE;
       if (work[kind].empty())
-        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines}.Phases();
+        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines ? RUNS : 0}.Phases();
     }
     return work;
   }
 
   void Part(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-            float* y) const {
+            float* y, Ahead& ahead) const {
     x += panel.group * depth() + (each() ? panel.first : 0);
     y += panel.group * width() + panel.first;
     if (each() && panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y);
+      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y, ahead);
     else if (each())
-      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y);
+      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y, ahead);
     else if (panel.lanes == 2 * WIDE)
-      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, y);
+      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
+    else if (panel.lanes == WIDE && phase.lines)
+      Tiles<WIDE, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y, ahead);
     else if (panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y);
+      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
     else if (phase.lines)
-      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y);
+      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y, ahead);
     else
-      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y);
+      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
   }
 
   template <int L, int T, int N, Reads HOW>
   void Tiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-             float* y) const {
-    for (const Tile& tile : tiles)
+             float* y, Ahead& ahead) const {
+    for (const Tile& tile : tiles) {
+      ahead.Part();
+      // Where the next tile is written must be in the cache as well.
+      if (&tile != &tiles.back())
+        for (int t = 0; t < T; ++t)
+          __builtin_prefetch(y + phase.to[(&tile + 1)->place + t], 1, 2);
       Convolved<L, T, N, HOW>(x, phase.places.data() + tile.place, phase.step,
                               phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
                               panel.tap, tile.taps, depth(), panel.weights, panel.row, y,
                               phase.to.data() + tile.place, panel.size);
+    }
   }
 };

@@ -18,17 +18,16 @@ struct Correlation : Shape {
   std::size_t size() const { return std::size_t(each() ? 1 : groups) * rows() * row(); }
 
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* g, float* w) const {
-    const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};
+    const Padded padded[2] = {Around(axes[0]), Around(axes[1])};
     // Of few weights every thread has its own sums over its own images; many are shared out.
     const int threads = Threads(pool), parts = std::min(threads, std::max(1, batch));
-    const bool shared = size() > MANY;
     const Offset image = Offset(padded[0].size) * padded[1].size * channels;
     const int enough = (256 + pixels() - 1) / std::max(1, pixels());
-    const int fits = static_cast<int>((shared ? CACHED : 0) / std::max<Offset>(1, image));
+    const int fits = static_cast<int>((shared() ? CACHED : 0) / std::max<Offset>(1, image));
     const int chunk =
-        std::max(1, std::min(std::max(enough, fits), shared ? batch : (batch + parts - 1) / parts));
+        std::max(1, std::min(std::max(enough, fits), shared() ? batch : (batch + parts - 1) / parts));
     const Reading reading = ReadingOf(padded);
-    const int slots = shared ? 1 : parts, blocks = (rows() + BLOCK - 1) / BLOCK;
+    const int slots = shared() ? 1 : parts, blocks = (rows() + block() - 1) / block();
     // Sums are made in the result, where they lie as it does.
     const bool there = slots == 1 && (each() || (groups == 1 && row() == width()));
     std::vector<float> own_sums(there ? 0 : size() * slots);
@@ -43,7 +42,7 @@ struct Correlation : Shape {
         add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), count);
       }
     };
-    if (shared) {
+    if (shared()) {
       const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int count) {
         Share(pool, blocks, [&](int block) { Add(reading, xs, pieces, count, block, sums); });
       };
@@ -63,7 +62,13 @@ struct Correlation : Shape {
  private:
   static constexpr std::size_t MANY = 1 << 16;  // Weights.
   static constexpr Offset CACHED = 1 << 18;     // Floats of images, about what a cache holds.
-  static constexpr int BLOCK = 168;             // Rows that are added to together: whole tiles.
+
+  // Whether every tile is of one tap, which reads nothing around the images.
+  bool whole() const { return !each() && depth() % ROWS == 0; }
+  Padded Around(const Axis& a) const { return whole() ? Padded{0, a.in} : PaddedFor(a); }
+
+  bool shared() const { return size() > MANY; }
+  int block() const { return whole() ? 160 : 168; }  // Rows of whole tiles.
 
   // Outputs first to last - 1 of an axis.
   struct Span {
@@ -112,11 +117,13 @@ struct Correlation : Shape {
       return pieces;
     }
     const bool direct = width() % HALF == 0 && width() <= 2 * WIDE;
+    // Of large images, which no cache holds, twice as many rows use the whole of what is fetched.
+    const bool pairs = !whole() || !shared();
     if (!direct) own.assign(std::size_t(places) * row() * groups, 0.0f);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += pieces.back().lanes) {
         const int left = static_cast<int>(row()) - o;
-        const int lanes = left >= 2 * WIDE ? 2 * WIDE : left >= WIDE ? WIDE : HALF;
+        const int lanes = left >= 2 * WIDE && pairs ? 2 * WIDE : left >= WIDE ? WIDE : HALF;
         const int size = std::min(width() - o, lanes);
         const float* from = g + group * width() + o;
         if (direct) {
@@ -133,8 +140,8 @@ struct Correlation : Shape {
 
   // What so many images say, added to a block of the rows of every group.
   void Add(const Reading& reading, const float* x, const std::vector<Piece>& pieces, int images,
-           int block, float* sums) const {
-    const int first = block * BLOCK, last = std::min(rows(), first + BLOCK);
+           int number, float* sums) const {
+    const int first = number * block(), last = std::min(rows(), first + block());
     float spare[2 * WIDE] = {};  // For sums that nobody wants.
     for (const Piece& piece : pieces) {
       const float* from = x + piece.group * depth() + (each() ? piece.first : 0);
@@ -146,6 +153,12 @@ struct Correlation : Shape {
         tiles(&Correlation::Tiles<WIDE, SINGLE, 1, Reads::VECTORS>);
       else if (each())
         tiles(&Correlation::Tiles<HALF, SINGLE, 1, Reads::VECTORS>);
+      else if (whole() && piece.lanes == 2 * WIDE)
+        tiles(&Correlation::Tiles<WIDE, ROWS / 2, 2, Reads::NEXT>);
+      else if (whole() && piece.lanes == WIDE)
+        tiles(&Correlation::Tiles<WIDE, ROWS, 1, Reads::NEXT>);
+      else if (whole())
+        tiles(&Correlation::Tiles<HALF, ROWS, 1, Reads::NEXT>);
       else if (piece.lanes == 2 * WIDE)
         tiles(&Correlation::Tiles<WIDE, PAIR, 2, Reads::FLOATS>);
       else if (piece.lanes == WIDE)

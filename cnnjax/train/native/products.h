@@ -9,9 +9,11 @@
 // Of 32 registers (16 with AVX alone) all but a few hold sums.
 constexpr int PAIR = WIDE == 8 ? 6 : 14;     // Places where each has two vectors.
 constexpr int SINGLE = WIDE == 8 ? 12 : 28;  // Places where each has one.
-// Half a vector leaves time for half the addresses: places in runs, which share one.
+// Places in runs share an address, which else costs about as much time as what it is of.
 constexpr int RUN = 8;
 constexpr int RUNS = WIDE == 8 ? 8 : 24;
+// Rows of a tap's weights that are added to together, of one vector each.
+constexpr int ROWS = WIDE == 8 ? 8 : 16;
 
 template <int L>
 struct Lanes {
@@ -30,7 +32,8 @@ const typename Lanes<L>::type& At(const float* p) {
 
 // How a product reads x. VECTORS: by vectors, channel by channel. FLOATS: one float, where it is
 // told for each place. LINES: one float, where it is told for the first of each RUN of places.
-enum class Reads { VECTORS, FLOATS, LINES };
+// NEXT: one float after the other.
+enum class Reads { VECTORS, FLOATS, LINES, NEXT };
 
 template <int T, Reads HOW>
 struct Places {
@@ -50,6 +53,14 @@ struct Places<T, Reads::LINES> {
     for (int t = 0; t < T; t += RUN) first[t / RUN] = x + places[t];
   }
   const float* At(int t, Offset step) const { return first[t / RUN] + t % RUN * step; }
+};
+
+template <int T>
+struct Places<T, Reads::NEXT> {
+  const float* first;
+
+  Places(const float* x, const Offset* places) : first(x + places[0]) {}
+  const float* At(int t, Offset) const { return first + t; }
 };
 
 // Adds to T places of N vectors each what each reads of x times the same N vectors.
