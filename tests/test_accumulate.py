@@ -99,10 +99,10 @@ def test_the_average_is_the_one_computed_by_hand(source, warmup):
     recipe = Recipe(batch_size=16, learning_rate=0.1, schedule=Constant(), ema=0.6,
                     ema_warmup=warmup)  # fmt: skip
     task = make_task(small_net(), recipe, source)
-    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
-    step = jax.jit(
-        lambda s: train_step(task, Context(), s, batch, jax.random.key(1), Hyper.of(recipe))[0]
+    batch = Batch(
+        source.train.images[:16], source.train.labels[:16], jax.random.split(jax.random.key(1), 16)
     )
+    step = jax.jit(lambda s: train_step(task, Context(), s, batch, Hyper.of(recipe))[0])
     states = [jax.jit(lambda k: init(task, k))(jax.random.key(0))]
     states += itertools.islice(_iterated(step, states[0]), 3)
     mean = {"params": states[0].params, "batch_stats": states[0].batch_stats}

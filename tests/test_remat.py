@@ -14,6 +14,7 @@ from cnnjax.nets.context import Context
 from cnnjax.nets.net import Head, Net, Stage
 from cnnjax.study import environment
 from cnnjax.train.devices import local
+from cnnjax.train.draws import draws
 from cnnjax.train.loop import train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
@@ -77,7 +78,8 @@ def test_a_step_of_scanned_blocks_needs_less_temporary_memory():
         where = local("pmap", 1, True, remat)
         state = jax.eval_shape(functools.partial(init, task), jax.random.key(0))
         images = jnp.zeros((32, 32, 32, 3), jnp.uint8)
-        rest = (images, jnp.zeros(32, jnp.int32), jax.random.key(0), Hyper.of(task.recipe))
+        drawn = draws(jax.random.key(0), 0, 32, 32)
+        rest = (images, jnp.zeros(32, jnp.int32), drawn, Hyper.of(task.recipe))
         step = jax.jit(functools.partial(advance, task, where))
         lowered = step.lower(state, Sums.zero(), *rest, jnp.int32(1), where.positions(32))
         needed[remat] = lowered.compile().memory_analysis().temp_size_in_bytes

@@ -159,8 +159,10 @@ def test_tasks_that_differ_in_rate_decay_or_seed_share_a_program(source):
 def test_the_step_traces_once_for_all_rates_and_takes_the_given_one(source):
     task = make_task(small_net(), dataclasses.replace(RECIPE, epochs=1), source)
     state = jax.jit(lambda k: init(task, k))(jax.random.key(0))
-    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
-    step = jax.jit(lambda s, h: train_step(task, Context(), s, batch, jax.random.key(1), h))
+    batch = Batch(
+        source.train.images[:16], source.train.labels[:16], jax.random.split(jax.random.key(1), 16)
+    )
+    step = jax.jit(lambda s, h: train_step(task, Context(), s, batch, h))
     still, _ = step(state, Hyper(jnp.float32(0), jnp.float32(0)))
     moved, sums = step(state, Hyper(jnp.float32(1), jnp.float32(0)))
     assert distance(still.params, state.params) == 0
@@ -177,15 +179,13 @@ def test_auxiliary_heads_join_the_gradient_by_their_weight_and_no_metric(source)
     """A first step of SGD is linear in the gradient, which is linear in the weight."""
     task = make_task(watched(0.3), dataclasses.replace(RECIPE, epochs=1), source)
     state = jax.jit(lambda k: init(task, k))(jax.random.key(0))
-    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
+    batch = Batch(
+        source.train.images[:16], source.train.labels[:16], jax.random.split(jax.random.key(1), 16)
+    )
     moved, losses = {}, set()
     for weight in (0.0, 0.3, 0.6):
         at = dataclasses.replace(task, net=watched(weight))
-        step = jax.jit(
-            lambda s, at=at: train_step(
-                at, Context(), s, batch, jax.random.key(1), Hyper.of(at.recipe)
-            )
-        )
+        step = jax.jit(lambda s, at=at: train_step(at, Context(), s, batch, Hyper.of(at.recipe)))
         new, sums = step(state)
         moved[weight] = new.params
         losses.add(float(sums.loss))

@@ -183,11 +183,13 @@ def step_of(net, recipe, source, frozen=frozenset()):
     """A state, and that after one step."""
     task = make_task(net, recipe, source)
     state = start(task, jax.tree.map(jnp.asarray, drawn(net)))
-    batch = Batch(source.train.images[:16], source.train.labels[:16], jnp.arange(16))
+    batch = Batch(
+        source.train.images[:16], source.train.labels[:16], jax.random.split(jax.random.key(1), 16)
+    )
     stages = scannable(net, SHAPE)
     context = Context(scan=frozenset(stages))
     step = jax.jit(
-        lambda s: train_step(task, context, s, batch, jax.random.key(1), Hyper.of(recipe),
+        lambda s: train_step(task, context, s, batch, Hyper.of(recipe),
                              frozen=frozen)
     )  # fmt: skip
     return state, step(stack(state, stages))[0], stages

@@ -1,5 +1,7 @@
 """How long a net takes in several frameworks, one beside the other in one process."""
 
+import contextlib
+import functools
 import importlib
 import importlib.util
 import time
@@ -8,7 +10,8 @@ from typing import Any, ClassVar
 
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
-from cnnjax.peers import Program, Programs, check_alone
+from cnnjax.peers import Program, Programs, apart, check_alone
+from cnnjax.study.environment import start_jax
 from cnnjax.train.clock import seconds_of, spread
 from cnnjax.train.devices import Devices
 from cnnjax.train.speed import STEPS, UNITS, Reading
@@ -21,6 +24,8 @@ PEERS = {  # Where each is made, and what it needs that may not be installed.
     "torch_compile": ("pytorch", "compiled", ("torch",)),
     "keras": ("keras_net", "make", ("keras",)),
 }
+# How a process of its own begins, where that is not JAX's way.
+BEGIN = {"cnnjax": functools.partial(start_jax, "float32", "cpu")}
 PROGRAMS = ("train_step", "inference")
 LEAST = 5  # Rounds, if the time allows or not.
 ROUND = 0.25  # Seconds, about, that one peer calculates in one round.
@@ -29,8 +34,9 @@ ROUND = 0.25  # Seconds, about, that one peer calculates in one round.
 @value
 class Versus:
     """An instrument for `study.probe.Probe`: median and quartiles, in milliseconds, of a training
-    step and of inference of a batch by each of `peers`, in turn within each round, so that what
-    else the machine does meets all of them; of ours and plain Flax's XLA's temporary memory too.
+    step and of inference of a batch by each of `peers`, on the CPU each in a process of its own, in
+    turn within each round, so that what else the machine does meets all of them; of ours and plain
+    Flax's XLA's temporary memory too.
     """
 
     batch_size: int = 32
@@ -59,9 +65,12 @@ class Versus:
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Reading]:
         """A reading a program, unless `stop` says so before."""
-        able: dict[str, Programs] = {
-            peer: _maker(peer)(net, image_shape, self.batch_size, seed) for peer in self.peers
-        }
+        args = (net, image_shape, self.batch_size, seed)
+        with contextlib.ExitStack() as stack:
+            able = {peer: _programs(peer, devices, stack, args) for peer in self.peers}
+            yield from self._readings(able, stop)
+
+    def _readings(self, able: dict[str, Programs], stop: Callable[[], bool]) -> Iterator[Reading]:
         for name in PROGRAMS:
             made, remarks = {}, []
             for peer, programs in list(able.items()):
@@ -100,6 +109,16 @@ def absent(peers: tuple[str, ...]) -> dict[str, str]:
 def _maker(peer: str) -> Callable[..., Any]:
     module, name, _ = PEERS[peer]
     return getattr(importlib.import_module(f"cnnjax.peers.{module}"), name)
+
+
+def _programs(
+    peer: str, devices: Devices, stack: contextlib.ExitStack, args: tuple[Any, ...]
+) -> Programs:
+    """On the CPU in a process of the peer's own; another device has only one at a time."""
+    if devices.platform != "cpu":
+        return _maker(peer)(*args)
+    begin = BEGIN.get(peer, apart.on_cpu)
+    return stack.enter_context(apart.opened(peer, begin, _maker(peer), *args))
 
 
 def _rounds(

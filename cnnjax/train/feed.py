@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from cnnjax.data.source import Split, Stream
 from cnnjax.data.stream import Training
 from cnnjax.train.devices import Devices
+from cnnjax.train.draws import draws
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.program import Program
 from cnnjax.train.step import State, Sums, Task
@@ -40,9 +41,8 @@ def opened(
     program: Program, task: Task, split: Split | Stream, seed: int, devices: Devices, state: State
 ) -> contextlib.AbstractContextManager[Feed]:
     """The feed of a training that is about to take the state's next step, closed at the end."""
-    given = (program, task, split, seed, devices)
-    feed = Streamed(*given, int(state.step)) if isinstance(split, Stream) else Resident(*given)
-    return contextlib.closing(feed)
+    kind = Streamed if isinstance(split, Stream) else Resident
+    return contextlib.closing(kind(program, task, split, seed, devices, int(state.step)))
 
 
 class Resident:
@@ -50,15 +50,24 @@ class Resident:
 
     waited = None
 
-    def __init__(self, program: Program, task: Task, split: Split, seed: int, devices: Devices):
+    def __init__(
+        self, program: Program, task: Task, split: Split, seed: int, devices: Devices, step: int
+    ):
         self._program, self._put = program, devices.put
-        self._images, self._labels = devices.put((split.images, split.labels))
+        self._images = devices.put((split.images, split.labels))
         self._key, self._hyper = devices.put((jax.random.key(seed), Hyper.of(task.recipe)))
+        self._step, self._sizes = step, (len(split), task.recipe.batch_size)
+        self._epoch, self._drawn = -1, None
 
     def advance(self, state: State, sums: Sums, count: int) -> tuple[State, Sums]:
-        data = (self._images, self._labels, self._key, self._hyper)
-        steps = self._put(jnp.int32(count))
-        return self._program.advance(state, sums, *data, steps, self._program.places)
+        examples, size = self._sizes
+        epoch = self._step // (examples // size)
+        if epoch != self._epoch:
+            drawn = draws(self._key, jnp.int32(epoch), examples, size)
+            self._epoch, self._drawn = epoch, self._put(drawn)
+        self._step += count
+        given = (*self._images, self._drawn, self._hyper, self._put(jnp.int32(count)))
+        return self._program.advance(state, sums, *given, self._program.places)
 
     def close(self) -> None:
         pass

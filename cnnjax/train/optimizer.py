@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from cnnjax.train import tune
 from cnnjax.train.recipe import (
@@ -42,7 +43,7 @@ def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> 
         cosine = low + (1 - low) * (0.5 + 0.5 * jnp.cos(jnp.pi * down))
         tail = low * (1 - progress) / max(schedule.tail, 1e-9)
         after = jnp.where(progress < end, cosine, tail)
-        return jnp.where(progress < schedule.peak, up, after)
+        return lax.cond(progress < schedule.peak, lambda: up, lambda: after)
     warmup = jnp.minimum(1.0, progress / schedule.warmup) if schedule.warmup else 1.0
     if isinstance(schedule, Cosine):
         after = jnp.maximum(progress - schedule.warmup, 0) / (1 - schedule.warmup)

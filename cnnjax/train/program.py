@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cnnjax.data.order import order
 from cnnjax.data.source import Split, Stream
 from cnnjax.train import tune
 from cnnjax.train.devices import Devices
+from cnnjax.train.draws import Draws, draws
+from cnnjax.train.draws import keys as each_key
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scan import stack, unstack
@@ -25,10 +26,10 @@ from cnnjax.train.step import Batch, State, Sums, Task, init, logits_of, train_s
 class Program:
     """Compiled for one task, number of training images and set of devices.
 
-    `advance(state, sums, images, labels, key, hyper, count, places)` takes `count` steps on images
-    that live on the device; of a stream, `steps` has for each phase of the training the step before
-    which it ends and `advance(state, sums, key, hyper, images, labels, places)`, one step on a
-    batch. `infer((params, batch_stats), images)` gives logits for one batch.
+    `advance(state, sums, images, labels, drawn, hyper, count, places)` takes `count` steps on
+    images that live on the device; of a stream, `steps` has for each phase of the training the step
+    before which it ends and `advance(state, sums, key, hyper, images, labels, places)`, one step on
+    a batch. `infer((params, batch_stats), images)` gives logits for one batch.
     """
 
     init: Callable[[jax.Array], State]
@@ -57,25 +58,19 @@ def advance(
     sums: Sums,
     images: jax.Array,
     labels: jax.Array,
-    key: jax.Array,
+    drawn: Draws,
     hyper: Hyper,
     count: jax.Array,
     places: jax.Array,
 ) -> tuple[State, Sums]:
-    """`count` steps on images [N, H, W, C] that live on the device, within one epoch.
-
-    The order of an epoch is a permutation from the key and the epoch's number, so how the steps
-    are cut into calls changes nothing.
-    """
-    size, stages = task.recipe.batch_size, devices.scanned(task.net, task.image_shape)
-    steps = images.shape[0] // size
-    rows = order(key, state.step // steps, images.shape[0])
+    """`count` steps on images [N, H, W, C] that live on the device, within the epoch drawn."""
+    stages = devices.scanned(task.net, task.image_shape)
 
     def body(phase: tune.Phase, _: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
-        chosen = rows[(state.step % steps) * size + places]
-        batch = Batch(images[chosen], labels[chosen], places)
-        return _step(task, devices, phase, state, sums, batch, key, hyper)
+        rows, keys = drawn.at(state.step, places)
+        batch = Batch(images[rows], labels[rows], keys)
+        return _step(task, devices, phase, state, sums, batch, hyper)
 
     carry, stop = (stack(state, stages), sums), state.step + count
     *early, last = tune.phases(task.net, task.recipe, task.steps)
@@ -102,8 +97,8 @@ def advance_batch(
 ) -> tuple[State, Sums]:
     """One step on a batch, in a phase of the training."""
     stages = devices.scanned(task.net, task.image_shape)
-    batch = Batch(images, labels, places)
-    state, sums = _step(task, devices, phase, stack(state, stages), sums, batch, key, hyper)
+    batch = Batch(images, labels, each_key(key, state.step, places))
+    state, sums = _step(task, devices, phase, stack(state, stages), sums, batch, hyper)
     return devices.kept(unstack(state, stages)), sums
 
 
@@ -114,16 +109,14 @@ def _step(
     state: State,
     sums: Sums,
     batch: Batch,
-    key: jax.Array,
     hyper: Hyper,
 ) -> tuple[State, Sums]:
-    """A step with equal blocks stacked; `key` is the training's."""
+    """A step with equal blocks stacked."""
     stages = devices.scanned(task.net, task.image_shape)
     context = dataclasses.replace(devices.context(alone=True), scan=frozenset(stages))
-    step_key = jax.random.fold_in(key, 2)
     batch = devices.shared(batch)
     state, new = train_step(
-        task, context, state, batch, step_key, hyper, devices.axis_name, phase.frozen, phase.side
+        task, context, state, batch, hyper, devices.axis_name, phase.frozen, phase.side
     )
     return devices.kept(state), jax.tree.map(jnp.add, sums, new)
 
@@ -158,11 +151,12 @@ def step_program(
     images = jax.ShapeDtypeStruct((examples, *task.image_shape), task.input_dtype)
     labels = jax.ShapeDtypeStruct((examples,), jnp.int32)
     state, sums, key, hyper = _abstract(task, devices)
+    sizes = {"examples": examples, "size": task.recipe.batch_size}
+    drawn = jax.eval_shape(functools.partial(draws, **sizes), key, 0)
     arguments = (
         state,
         sums,
-        *devices.abstract((images, labels)),
-        key,
+        *devices.abstract((images, labels, drawn)),
         hyper,
         devices.abstract(jax.ShapeDtypeStruct((), jnp.int32)),
         devices.abstract_positions(task.recipe.batch_size),

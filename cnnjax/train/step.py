@@ -44,11 +44,11 @@ class State(struct.PyTreeNode):
 
 
 class Batch(NamedTuple):
-    """uint8 images [B, H, W, C], labels [B], and each example's place in the whole batch [B]."""
+    """uint8 images [B, H, W, C], labels [B], and a key for each example [B]."""
 
     images: jax.Array
     labels: jax.Array
-    positions: jax.Array
+    keys: jax.Array
 
 
 class Examples(NamedTuple):
@@ -167,7 +167,6 @@ def train_step(
     context: Context,
     state: State,
     batch: Batch,
-    key: jax.Array,
     hyper: Hyper,
     axis_name: str | None = None,
     frozen: frozenset[str] = frozenset(),
@@ -179,13 +178,10 @@ def train_step(
     they are for 0.
 
     The losses of auxiliary heads join the gradient by their weights, and stay out of the sums. Of
-    mixed images the label with the larger share counts as correct. Random draws come from a key per
-    example, folded from the step and the example's place in the whole batch, so that the number of
-    devices changes nothing.
+    mixed images the label with the larger share counts as correct. Random draws come from the
+    examples' keys alone.
     """
-    recipe = task.recipe
-    step_key = jax.random.fold_in(key, state.step)
-    keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(batch.positions)
+    recipe, keys = task.recipe, batch.keys
     size = resolution.at(batch.images.shape[1:], side)[:2]
     images = task.normalised(distort(batch.images, keys, task.augment, size))
     images = augment(images, keys, task.augment)

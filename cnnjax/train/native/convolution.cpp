@@ -67,6 +67,25 @@ ffi::Error Sum(ffi::ThreadPool pool, Map g, Map x, Row center, ffi::Result<Map> 
   return ffi::Error::Success();
 }
 
+using Channels = ffi::Result<Row>;
+
+ffi::Error Moment(ffi::ThreadPool pool, Map x, Row scale, Channels mean, Channels variance,
+                  Channels rate, Channels factor, float epsilon) {
+  const auto size = x.dimensions();
+  Moments(pool, x.typed_data(), scale.typed_data(), size[0], static_cast<int>(size[1]), epsilon,
+          mean->typed_data(), variance->typed_data(), rate->typed_data(), factor->typed_data());
+  return ffi::Error::Success();
+}
+
+ffi::Error Slope(ffi::ThreadPool pool, Map g, Map x, Row mean, Row rate, Row factor,
+                 Channels scale, Channels bias, Channels slope, Channels shift) {
+  const auto size = x.dimensions();
+  Slopes(pool, g.typed_data(), x.typed_data(), mean.typed_data(), rate.typed_data(),
+         factor.typed_data(), size[0], static_cast<int>(size[1]), scale->typed_data(),
+         bias->typed_data(), slope->typed_data(), shift->typed_data());
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 // What is done with two arrays, while something moves.
@@ -83,3 +102,11 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnnjax_place, Place, CNNJAX_MOVING.Attr<Pair>("win
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     cnnjax_sums, Sum,
     ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Map>().Arg<Map>().Arg<Row>().Ret<Map>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_moments, Moment,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Map>().Arg<Row>()
+        .Ret<Row>().Ret<Row>().Ret<Row>().Ret<Row>().Attr<float>("epsilon"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    cnnjax_slopes, Slope,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Map>().Arg<Map>().Arg<Row>().Arg<Row>().Arg<Row>()
+        .Ret<Row>().Ret<Row>().Ret<Row>().Ret<Row>());

@@ -1,8 +1,9 @@
 """What is native as functions of JAX: a convolution's three products, each gradient of the two
-others; largest values and where they are; sums by channel."""
+others; largest values and where they are; sums by channel, and what batch norm makes of them."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,42 @@ def sums(g: jax.Array, x: jax.Array, center: jax.Array) -> jax.Array:
     channels = x.shape[-1]
     call = jax.ffi.ffi_call("cnnjax_sums", _like((2, channels), x), vmap_method="sequential")
     return call(g.reshape(-1, channels), x.reshape(-1, channels), center)
+
+
+class Moments(NamedTuple):
+    """Of a map's channels, [C] each: `rate` is one over the deviation, `factor` scale · rate."""
+
+    mean: jax.Array
+    variance: jax.Array
+    rate: jax.Array
+    factor: jax.Array
+
+
+class Slopes(NamedTuple):
+    """A norm's gradients by its scale and its bias, and what that by x is made of beside factor ·
+    g: slope · (x - mean) + shift; [C] each."""
+
+    scale: jax.Array
+    bias: jax.Array
+    slope: jax.Array
+    shift: jax.Array
+
+
+def moments(x: jax.Array, scale: jax.Array, epsilon: float) -> Moments:
+    """Of a map [..., C], to be normalised and scaled by [C]; without derivatives."""
+    call = _by_channel("cnnjax_moments", Moments, x)
+    return Moments(*call(x.reshape(-1, x.shape[-1]), scale, epsilon=np.float32(epsilon)))
+
+
+def slopes(g: jax.Array, x: jax.Array, at: Moments) -> Slopes:
+    """Of the gradients [..., C] of what x was normalised to; without derivatives."""
+    rows = (a.reshape(-1, x.shape[-1]) for a in (g, x))
+    return Slopes(*_by_channel("cnnjax_slopes", Slopes, x)(*rows, at.mean, at.rate, at.factor))
+
+
+def _by_channel(name: str, result: Any, x: jax.Array) -> Callable[..., Any]:
+    like = _like((x.shape[-1],), x)
+    return jax.ffi.ffi_call(name, [like] * len(result._fields), vmap_method="sequential")
 
 
 def _pooled(name: str, shape: tuple[int, ...], x: jax.Array, v: jax.Array, at: Window) -> jax.Array:

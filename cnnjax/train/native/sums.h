@@ -1,6 +1,7 @@
-// Sums over the places of maps, channel by channel.
+// Sums over the places of maps, channel by channel, and what batch norm makes of them.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "geometry.h"
@@ -49,4 +50,35 @@ inline void Sums(xla::ffi::ThreadPool& pool, const float* g, const float* x, con
   std::fill(to, to + 2 * channels, 0.0f);
   for (int item = 0; item < blocks; ++item)
     for (int i = 0; i < 2 * channels; ++i) to[i] += sums[std::size_t(2) * channels * item + i];
+}
+
+// Of x [places, channels], to be normalised and multiplied by scale [channels]: mean, variance, one
+// over the deviation, and that times scale.
+inline void Moments(xla::ffi::ThreadPool& pool, const float* x, const float* scale, long places,
+                    int channels, float epsilon, float* mean, float* variance, float* rate,
+                    float* factor) {
+  std::vector<float> center(channels), found(2 * channels);
+  Sums(pool, x, x, center.data(), places, channels, found.data());
+  for (int c = 0; c < channels; ++c) {
+    mean[c] = found[c] / places;
+    variance[c] = std::max(found[channels + c] / places - mean[c] * mean[c], 0.0f);
+    rate[c] = 1 / std::sqrt(variance[c] + epsilon);
+    factor[c] = rate[c] * scale[c];
+  }
+}
+
+// Of the gradients g of what x became: those by scale and by bias, and what that by x has beside
+// factor * g, slope * (x - mean) + shift.
+inline void Slopes(xla::ffi::ThreadPool& pool, const float* g, const float* x, const float* mean,
+                   const float* rate, const float* factor, long places, int channels, float* scale,
+                   float* bias, float* slope, float* shift) {
+  std::vector<float> found(2 * channels);
+  Sums(pool, g, x, mean, places, channels, found.data());
+  for (int c = 0; c < channels; ++c) {
+    const float total = found[c], along = found[channels + c];
+    scale[c] = along * rate[c];
+    bias[c] = total;
+    slope[c] = -factor[c] * rate[c] * rate[c] * (along / places);
+    shift[c] = -factor[c] * (total / places);
+  }
 }

@@ -1,0 +1,38 @@
+"""What is drawn at random in a training, from its key: the order of its examples, and a key for
+each of them at each step. No net has a part in it, so that one program serves them all."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.data.order import order
+
+
+class Draws(NamedTuple):
+    """Of an epoch: the numbers of the examples of each step and their keys, both [steps, B]."""
+
+    rows: jax.Array
+    keys: jax.Array
+
+    def at(self, step: jax.Array, places: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Numbers and keys at some places of a step's batch, both as `places`."""
+        step = step % self.rows.shape[0]
+        return self.rows[step, places], self.keys[step, places]
+
+
+@partial(jax.jit, static_argnames=("examples", "size"))
+def draws(key: jax.Array, epoch: jax.Array | int, examples: int, size: int) -> Draws:
+    """Of so many examples, `size` a step; what is left of a permutation is not seen."""
+    steps = examples // size
+    rows = order(key, epoch, examples)[: steps * size].reshape(steps, size)
+    each = jax.vmap(lambda step: keys(key, step, jnp.arange(size, dtype=jnp.int32)))
+    return Draws(rows, each(epoch * steps + jnp.arange(steps, dtype=jnp.int32)))
+
+
+def keys(key: jax.Array, step: jax.Array, places: jax.Array) -> jax.Array:
+    """A key for each example of a step, from the training's and the example's place in the whole
+    batch, so that the number of devices changes nothing."""
+    step_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)
+    return jax.vmap(lambda place: jax.random.fold_in(step_key, place))(places)
