@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ACCELERATORS = ("jax_plugins", "libtpu")  # Modules that bring them.
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 MADV_HUGEPAGE, HUGE = 14, 2**21
 OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 PACKAGES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -32,6 +32,8 @@ def start_jax(dtype: str, platform: str | None = None, cpu_devices: int | None =
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     _keep_memory()
+    # A computation takes its memory in the thread that asks for it: the main one, whose is kept.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache.folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
@@ -40,13 +42,14 @@ def start_jax(dtype: str, platform: str | None = None, cpu_devices: int | None =
 def _keep_memory() -> None:
     """Let glibc keep what was freed rather than give large arrays back to the system, from which
     their pages come back one by one, and in huge pages where there are: of a step on the CPU that
-    takes a fifth."""
+    takes a fifth. It is the main thread's memory: to share one among all threads would have them
+    wait for each other in every compilation."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
-        # Where an accelerator computes, threads that decode images had better not share an arena.
+        # Where an accelerator computes, the main thread has no large arrays.
         if os.confstr("CS_GNU_LIBC_VERSION") and not any(map(find_spec, ACCELERATORS)):
             libc = ctypes.CDLL(None)  # What follows is of mallopt(3).
-            for option, limit in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1)):
-                libc.mallopt(option, limit)
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)
             _ask_for_huge_pages(libc, (free_memory() or 0) // 2)
 
 
