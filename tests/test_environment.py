@@ -27,6 +27,12 @@ print(faults(), faults())
 """
 
 
+def test_no_memory_is_set_aside_where_that_takes_it_from_others(tmp_path, monkeypatch):
+    (tmp_path / "overcommit").write_text("2\n")
+    monkeypatch.setattr(environment, "OVERCOMMIT", tmp_path / "overcommit")
+    environment._ask_for_huge_pages(None, 2**30)  # Without a library to ask.
+
+
 @pytest.mark.skipif(
     not (hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names)
     or any(map(environment.find_spec, environment.ACCELERATORS)),

@@ -66,15 +66,15 @@ def drawn(*shapes, dtype=np.float32):
 # each channel by itself.
 CHANNELS = [
     (1, 1, 1), (1, 3, 6), (1, 2, 8), (1, 5, 12), (1, 16, 16), (1, 17, 24), (1, 4, 40), (1, 3, 61),
-    (2, 3, 8), (3, 4, 17), (8, 1, 1), (24, 1, 1),
+    (1, 32, 8), (1, 32, 48), (2, 3, 8), (2, 16, 19), (3, 4, 17), (8, 1, 1), (24, 1, 1),
 ]  # fmt: skip
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(
     batch=st.sampled_from([1, 2, 3, 16]),
-    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12) | st.sampled_from([16, 18, 24])),
     kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     stride=pair,
     dilation=pair,
@@ -100,6 +100,7 @@ def test_values_and_gradients_equal_xlas(batch, size, kernel, stride, dilation, 
     "shape, kernel, given",
     [
         ((32, 32, 32, 16), (3, 3, 16, 16), {}),  # Each thread its own sums.
+        ((16, 32, 32, 16), (3, 3, 16, 40), {}),  # Places in runs, of panels of several sizes.
         ((2, 8, 8, 96), (3, 3, 96, 128), {}),  # Many weights, which threads share out.
         ((40, 2, 2, 64), (3, 3, 64, 160), {}),  # Small maps, many of them in a chunk.
         ((1, 40, 40, 8), (3, 3, 8, 16), {}),  # One image, whose places threads share out.

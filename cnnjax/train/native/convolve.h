@@ -177,7 +177,8 @@ struct Convolution : Shape {
       // Where the next tile is written must be in the cache as well.
       if (&tile != &tiles.back())
         for (int t = 0; t < T; ++t)
-          __builtin_prefetch(y + phase.to[(&tile + 1)->place + t], 1, 2);
+          for (int n = 0; n < N; ++n)
+            __builtin_prefetch(y + phase.to[(&tile + 1)->place + t] + L * n, 1, 2);
       Convolved<L, T, N, HOW>(x, phase.places.data() + tile.place, phase.step,
                               phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
                               panel.tap, tile.taps, depth(), panel.weights, panel.row, y,

@@ -22,7 +22,7 @@ import jaxlib
 from cnnjax.data import cache
 
 HERE = Path(__file__).parent
-MAIN = HERE / "convolution.cpp"
+MAIN = HERE / "calls.cpp"
 # Products may be contracted into one rounding, as GCC does anyway and Clang is told to.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-w")
 CALLS = ("convolve", "correlate", "pick", "place", "sums", "moments", "slopes")
