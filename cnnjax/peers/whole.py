@@ -102,8 +102,14 @@ class WholeStudy:
         begun = time.perf_counter()
         _told([sys.executable, *self.command, f"--results={folder / 'results'}"], there)
         taken = time.perf_counter() - begun
-        records = [json.loads(p.read_text()) for p in folder.glob("results/*/runs/*/record.json")]
-        return taken, [r["metrics"]["test_accuracy"] for r in records if r["status"] == "done"]
+        found: dict[str, list[float]] = {}  # By net: what is alike is trained once.
+        for path in folder.glob("results/*/runs/*/record.json"):
+            record = json.loads(path.read_text())
+            if record["status"] == "done":
+                net = json.dumps(record["config"]["net"])
+                found.setdefault(net, []).append(record["metrics"]["test_accuracy"])
+        nets = (json.dumps(values.to_json(net)) for net in self.sweep.nets)
+        return taken, [accuracy for net in nets for accuracy in found.get(net, ())]
 
 
 def _told(command: list[str], environment: Mapping[str, str]) -> str:

@@ -115,8 +115,7 @@ def told(s: Summary) -> list[tuple[str, str, str]]:
 HOW = (
     "in turn within each round, on a CPU each in a process of its own, medians and quartiles over "
     "rounds; ratios are of medians, ours over the peer's, over all by the geometric mean; images "
-    "are in memory; "
-    "compilation is apart; memory is XLA's temporary one"
+    "are in memory; compilation is apart; memory is XLA's temporary one"
 )
 
 

@@ -47,9 +47,9 @@ Calls that help each other must not lay images out in the same place: one that w
 did those of another, and both summed the other's images (`Images` in geometry.h).
 
 What bounds it: of ResNet-20's 43 ms with 32 images convolutions are 37, at five sixths of what the
-processor can multiply; at all of that it would take 0.29 times plain Flax's, not 0.36. Inference of ResNet-56
-with 128 images, 1.04 times PyTorch's, is convolutions for 155 of 187 ms; 29 are passes that add,
-normalise and cut off what a convolution could do to its sums before they leave the registers. A
-step of a small net compiles in 1.3 times plain Flax's: LeNet-5 in 1.0 s against 0.8, the training's
-loop, images drawn from the dataset, mirrored and normalised included.
+processor can multiply; at all of that it would take 0.29 times plain Flax's, not 0.36. Inference of
+ResNet-56 with 128 images, 1.04 times PyTorch's, is convolutions for 155 of 187 ms; 29 are passes
+that add, normalise and cut off what a convolution could do to its sums before they leave the
+registers. A step of a small net compiles in 1.3 times plain Flax's: LeNet-5 in 1.0 s against 0.8,
+the training's loop, images drawn from the dataset, mirrored and normalised included.
 """
