@@ -63,7 +63,7 @@ class Resident:
         examples, size = self._sizes
         epoch = self._step // (examples // size)
         if epoch != self._epoch:
-            drawn = draws(self._key, jnp.int32(epoch), examples, size)
+            drawn = draws(self._key, self._put(jnp.int32(epoch)), examples, size)
             self._epoch, self._drawn = epoch, self._put(drawn)
         self._step += count
         given = (*self._images, self._drawn, self._hyper, self._put(jnp.int32(count)))

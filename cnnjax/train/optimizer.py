@@ -43,7 +43,7 @@ def rate(schedule: Constant | Cosine | Step | OneCycle, progress: jax.Array) -> 
         cosine = low + (1 - low) * (0.5 + 0.5 * jnp.cos(jnp.pi * down))
         tail = low * (1 - progress) / max(schedule.tail, 1e-9)
         after = jnp.where(progress < end, cosine, tail)
-        return lax.cond(progress < schedule.peak, lambda: up, lambda: after)
+        return jnp.where(progress < schedule.peak, up, after)
     warmup = jnp.minimum(1.0, progress / schedule.warmup) if schedule.warmup else 1.0
     if isinstance(schedule, Cosine):
         after = jnp.maximum(progress - schedule.warmup, 0) / (1 - schedule.warmup)
@@ -83,8 +83,13 @@ def make_optimizer(
     net. Its state depends on neither `hyper` nor `frozen`."""
 
     def learning_rate(count: jax.Array) -> jax.Array:
-        # The middle of the step, so that neither the first nor the last is lost to a rate of 0.
-        return hyper.learning_rate * rate(recipe.schedule, (count + jnp.float32(0.5)) / steps)
+        def now() -> jax.Array:
+            # The middle of the step, so that neither the first nor the last is lost to a rate of 0.
+            progress = (count + jnp.float32(0.5)) / steps
+            return hyper.learning_rate * rate(recipe.schedule, progress)
+
+        # Behind a condition XLA computes it once, else in each kernel that moves an array.
+        return lax.cond(count < steps, now, lambda: jnp.zeros_like(hyper.learning_rate))
 
     parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
     decay = optax.add_decayed_weights(hyper.weight_decay, mask=decayed)
