@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.data.order import order
-from cnnjax.train.draws import draws, keys
+from cnnjax.train.draws import draws, step_keys
 
 KEY = jax.random.key(3)
 
@@ -22,7 +22,7 @@ def test_an_epoch_is_what_its_steps_draw_one_by_one():
     for step in range(15, 18):  # Epochs have three steps.
         rows, own = drawn.at(jnp.int32(step), places)
         np.testing.assert_array_equal(rows, drawn.rows[step - 15])
-        np.testing.assert_array_equal(words(own), words(keys(KEY, step, places)))
+        np.testing.assert_array_equal(words(own), words(step_keys(KEY, step, places)))
 
 
 def test_every_example_of_every_step_and_seed_has_a_key_of_its_own():

@@ -1,4 +1,4 @@
-"""How long a net takes in several frameworks, one beside the other in one process."""
+"""How long a net takes in several frameworks, one beside the other."""
 
 import contextlib
 import functools

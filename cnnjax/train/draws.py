@@ -27,11 +27,11 @@ def draws(key: jax.Array, epoch: jax.Array | int, examples: int, size: int) -> D
     """Of so many examples, `size` a step; what is left of a permutation is not seen."""
     steps = examples // size
     rows = order(key, epoch, examples)[: steps * size].reshape(steps, size)
-    each = jax.vmap(lambda step: keys(key, step, jnp.arange(size, dtype=jnp.int32)))
+    each = jax.vmap(lambda step: step_keys(key, step, jnp.arange(size, dtype=jnp.int32)))
     return Draws(rows, each(epoch * steps + jnp.arange(steps, dtype=jnp.int32)))
 
 
-def keys(key: jax.Array, step: jax.Array, places: jax.Array) -> jax.Array:
+def step_keys(key: jax.Array, step: jax.Array, places: jax.Array) -> jax.Array:
     """A key for each example of a step, from the training's and the example's place in the whole
     batch, so that the number of devices changes nothing."""
     step_key = jax.random.fold_in(jax.random.fold_in(key, 2), step)

@@ -44,7 +44,9 @@ def _forward(x, scale, bias, epsilon, axis_name) -> tuple[Normalised, Any]:
 def _backward(epsilon, axis_name, kept, given: Normalised):
     x, at = kept
     moved = not all(isinstance(g, SymbolicZero) for g in (given.mean, given.variance))
-    g, *by_moments = (jnp.zeros(g.shape) if isinstance(g, SymbolicZero) else g for g in given)
+    g, *by_moments = (
+        jnp.zeros(g.shape, g.dtype) if isinstance(g, SymbolicZero) else g for g in given
+    )
     if moved or axis_name:
         found = _slopes(g, x, at, *by_moments, axis_name=axis_name)
     else:

@@ -14,8 +14,7 @@ from jax import lax
 from cnnjax.data.source import Split, Stream
 from cnnjax.train import tune
 from cnnjax.train.devices import Devices
-from cnnjax.train.draws import Draws, draws
-from cnnjax.train.draws import keys as each_key
+from cnnjax.train.draws import Draws, draws, step_keys
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.recipe import Recipe
 from cnnjax.train.scan import stack, unstack
@@ -97,7 +96,7 @@ def advance_batch(
 ) -> tuple[State, Sums]:
     """One step on a batch, in a phase of the training."""
     stages = devices.scanned(task.net, task.image_shape)
-    batch = Batch(images, labels, each_key(key, state.step, places))
+    batch = Batch(images, labels, step_keys(key, state.step, places))
     state, sums = _step(task, devices, phase, stack(state, stages), sums, batch, hyper)
     return devices.kept(unstack(state, stages)), sums
 
@@ -151,8 +150,8 @@ def step_program(
     images = jax.ShapeDtypeStruct((examples, *task.image_shape), task.input_dtype)
     labels = jax.ShapeDtypeStruct((examples,), jnp.int32)
     state, sums, key, hyper = _abstract(task, devices)
-    sizes = {"examples": examples, "size": task.recipe.batch_size}
-    drawn = jax.eval_shape(functools.partial(draws, **sizes), key, 0)
+    draw = functools.partial(draws, examples=examples, size=task.recipe.batch_size)
+    drawn = jax.eval_shape(draw, key, 0)
     arguments = (
         state,
         sums,

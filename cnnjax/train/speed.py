@@ -192,10 +192,9 @@ class Bench:
 
     def __init__(self, task: Task, devices: Devices, seed: int):
         self.task, self.devices = task, devices
-        self.key = devices.put(jax.random.key(seed))
         self.draws = np.random.default_rng(seed)
         # Not by `init` itself: to compile it takes as long as what is to be measured.
-        state = jax.eval_shape(functools.partial(init, task), self.key)
+        state = jax.eval_shape(functools.partial(init, task), jax.random.key(seed))
         self.state = devices.put(jax.tree_util.tree_map_with_path(self._drawn, state))
 
     def inference(self, devices: Devices, size: int) -> tuple[Callable[[int], Any], Any]:
