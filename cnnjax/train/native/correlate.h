@@ -117,7 +117,7 @@ struct Correlation : Shape {
       return pieces;
     }
     const bool direct = width() % HALF == 0 && width() <= 2 * WIDE;
-    // Of large images, which no cache holds, twice as many rows use the whole of what is fetched.
+    // Of many weights one vector is summed at a time, so that rows are a whole line of the images.
     const bool pairs = !whole() || !shared();
     if (!direct) own.assign(std::size_t(places) * row() * groups, 0.0f);
     for (int group = 0; group < groups; ++group)
