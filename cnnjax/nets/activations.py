@@ -12,7 +12,7 @@ from cnnjax.values import value
 def _clipped(x: jax.Array) -> jax.Array:
     """min(max(x, 0), 6) with a slope of 0 at both ends, as PyTorch's: of JAX's, which halves the
     slope there, a step keeps two arrays of floats."""
-    return jnp.clip(x, 0, 6)
+    return jnp.minimum(jnp.maximum(x, 0), 6)
 
 
 @_clipped.defjvp

@@ -51,6 +51,7 @@ class Context:
     conv: Callable = lax.conv_general_dilated
     max_pool: Callable | None = None  # Instead of Flax's, where that is slow.
     batch_norm: Callable | None = None  # Likewise, by a float32 batch's own moments.
+    inference: Callable | None = None  # What makes of inference a function that is faster.
     keys: jax.Array | None = None
     scan: frozenset[str] = frozenset()  # Stages whose equal blocks are scanned, by name.
     remat: bool = False  # Compute what is inside a block again in its backward pass.

@@ -17,6 +17,7 @@ struct Panel {
 
 struct Convolution : Shape {
   bool flipped;  // Weights are [kh, kw, outputs / groups, channels], to be turned.
+  End end;
 
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y) const {
     const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};
@@ -45,11 +46,11 @@ struct Convolution : Shape {
       Ahead ahead(x + std::min<long>(batch, next) * image,
                   x + std::min<long>(batch, next + chunk) * image, tiles);
       const float* from = Images::Item().Around(x + first * image, count, *this, padded);
-      float* to = y + std::size_t(first) * pixels() * outputs;
+      const Offset place = Offset(first) * pixels() * outputs;
       const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
       for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
         for (const Phase& phase : (count < chunk ? rest : whole)[KindOf(panels[k])])
-          Part(phase, panels[k], phase.bands[band], from, to, ahead);
+          Part(phase, panels[k], phase.bands[band], from, place, y, ahead);
     });
   }
 
@@ -149,29 +150,32 @@ struct Convolution : Shape {
     return work;
   }
 
+  // Tiles of a chunk whose outputs begin at `place`.
   void Part(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-            float* y, Ahead& ahead) const {
+            Offset place, float* y, Ahead& ahead) const {
+    const Offset output = panel.group * width() + panel.first;
+    const End end = this->end.From(output, place + output);
     x += panel.group * depth() + (each() ? panel.first : 0);
-    y += panel.group * width() + panel.first;
+    y += place + output;
     if (each() && panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y, ahead);
+      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
     else if (each())
-      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, y, ahead);
+      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
     else if (panel.lanes == 2 * WIDE)
-      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
+      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
     else if (panel.lanes == WIDE && phase.lines)
-      Tiles<WIDE, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y, ahead);
+      Tiles<WIDE, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, ahead);
     else if (panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
+      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
     else if (phase.lines)
-      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, y, ahead);
+      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, ahead);
     else
-      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, y, ahead);
+      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
   }
 
   template <int L, int T, int N, Reads HOW>
   void Tiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-             float* y, Ahead& ahead) const {
+             const End& end, float* y, Ahead& ahead) const {
     for (const Tile& tile : tiles) {
       ahead.Part();
       // Where the next tile is written must be in the cache as well.
@@ -181,7 +185,7 @@ struct Convolution : Shape {
             __builtin_prefetch(y + phase.to[(&tile + 1)->place + t] + L * n, 1, 2);
       Convolved<L, T, N, HOW>(x, phase.places.data() + tile.place, phase.step,
                               phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
-                              panel.tap, tile.taps, depth(), panel.weights, panel.row, y,
+                              panel.tap, tile.taps, depth(), panel.weights, panel.row, end, y,
                               phase.to.data() + tile.place, panel.size);
     }
   }

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 MAIN = HERE / "calls.cpp"
 # Products may be contracted into one rounding, as GCC does anyway and Clang is told to.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-w")
-CALLS = ("convolve", "correlate", "pick", "place", "sums", "moments", "slopes")
+CALLS = ("convolve", "finish", "correlate", "pick", "place", "sums", "moments", "slopes")
 TARGETS = tuple(f"cnnjax_{name}" for name in CALLS)
 SECONDS = 120  # A compilation takes 7.
 

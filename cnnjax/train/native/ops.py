@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import JaxprEqn
 
 Pair = tuple[int, int]
 
@@ -39,6 +40,32 @@ def convolve(x: jax.Array, w: jax.Array, at: Window) -> jax.Array:
     """float32 [B, H, W, C] by [kh, kw, C / groups, O] → [B, H', W', O]."""
     lows = tuple(low for low, _ in at.pads)
     return _convolved(x, w, at, at.outputs, w.shape[3], at.stride, lows, (1, 1), flipped=False)
+
+
+class End(NamedTuple):
+    """What becomes of a convolution [B, H', W', O]: each output scaled and shifted, by [O], then
+    `beside` added, of the same shape, then what is below `least` or above `most` cut off."""
+
+    scale: jax.Array
+    shift: jax.Array
+    beside: jax.Array | None
+    least: float
+    most: float
+
+
+def is_convolution(eqn: JaxprEqn) -> bool:
+    """Whether an equation of a traced program is a native convolution, of whatever kind."""
+    return eqn.primitive.name == "ffi_call" and eqn.params["target_name"] == "cnnjax_convolve"
+
+
+def finished(eqn: JaxprEqn, x: jax.Array, w: jax.Array, end: End) -> jax.Array:
+    """The convolution of such an equation with that end; without derivatives."""
+    (out,) = eqn.outvars
+    call = jax.ffi.ffi_call("cnnjax_finish", _like(out.aval.shape, x), vmap_method="sequential")
+    beside = () if end.beside is None else (end.beside,)
+    about = {name: getattr(kept, "val", kept) for name, kept in eqn.params["attributes"]}
+    bounds = {"least": np.float32(end.least), "most": np.float32(end.most)}
+    return call(x, w, end.scale, end.shift, *beside, **about, **bounds)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -83,13 +83,55 @@ template <int L, int T, int N, Reads HOW>
   }
 }
 
+// What becomes of a place's sums before they leave the registers: by output scaled and shifted, then
+// what lies beside them added, then cut off below and above. Without a scale they stay as they are.
+struct End {
+  const float *scale = nullptr, *shift = nullptr;  // They go on for two vectors after the last.
+  const float* beside = nullptr;                   // As y, or none.
+  float least = 0, most = 0;
+
+  End From(Offset output, Offset place) const {
+    return scale ? End{scale + output, shift + output, beside ? beside + place : nullptr, least, most}
+                 : End{};
+  }
+};
+
+// The first `width` sums of places, at y + to[t].
+template <int L, int T, int N>
+[[gnu::always_inline]] inline void Finished(typename Lanes<L>::type (&sum)[T][N], const End& end,
+                                            const Offset* to, int width) {
+  using V = typename Lanes<L>::type;
+#pragma GCC unroll 32
+  for (int t = 0; t < T; ++t)
+    for (int n = 0; n < N; ++n)
+      sum[t][n] = sum[t][n] * At<L>(end.scale + L * n) + At<L>(end.shift + L * n);
+  if (end.beside && width == L * N) {
+#pragma GCC unroll 32
+    for (int t = 0; t < T; ++t)
+      for (int n = 0; n < N; ++n) sum[t][n] += At<L>(end.beside + to[t] + L * n);
+  } else if (end.beside) {
+    for (int t = 0; t < T; ++t) {
+      V there[N] = {};
+      std::memcpy(there, end.beside + to[t], sizeof(float) * width);
+      for (int n = 0; n < N; ++n) sum[t][n] += there[n];
+    }
+  }
+  const V least = V{} + end.least, most = V{} + end.most;
+#pragma GCC unroll 32
+  for (int t = 0; t < T; ++t)
+    for (int n = 0; n < N; ++n) {
+      sum[t][n] = sum[t][n] < least ? least : sum[t][n];  // What is not a number stays.
+      sum[t][n] = sum[t][n] > most ? most : sum[t][n];
+    }
+}
+
 // What the taps that places share add to them: tap k reads depth floats at x + places[t] + taps[k]
-// and depth rows of weights, row floats apart, at w + weights[k] * tap. The first `width` sums of
-// place t are written to y + to[t].
+// and depth rows of weights, row floats apart, at w + weights[k] * tap. What becomes of the first
+// `width` sums of place t is written to y + to[t].
 template <int L, int T, int N, Reads HOW>
 void Convolved(const float* x, const Offset* places, Offset step, const Offset* taps,
                const Offset* weights, Offset tap, int count, int depth, const float* w, Offset row,
-               float* y, const Offset* to, int width) {
+               const End& end, float* y, const Offset* to, int width) {
   using V = typename Lanes<L>::type;
   V sum[T][N] = {};
   for (int k = 0; k < count; ++k) {
@@ -98,6 +140,7 @@ void Convolved(const float* x, const Offset* places, Offset step, const Offset* 
     for (int c = 0; c < depth; ++c, ++from, by += row)
       Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, places), step, by);
   }
+  if (end.scale) Finished<L, T, N>(sum, end, to, width);
   if (width == L * N) {
 #pragma GCC unroll 32
     for (int t = 0; t < T; ++t)

@@ -1,0 +1,141 @@
+"""Inference whose native convolutions also do what is done to their results alone: scaling and
+shifting by channel, as batch norm does, adding a shortcut, cutting off, as ReLU does. Each of them
+by itself reads and writes the whole map once more.
+
+It is done to a net's traced program, so that no block knows of it.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
+
+from cnnjax.compute.walk import called, live
+from cnnjax.train.native import ops
+from cnnjax.train.native.ops import End
+
+EVERYTHING = (-math.inf, math.inf)
+
+
+def fused(f: Callable) -> Callable:
+    """What `f` computes up to rounding, without derivatives."""
+
+    def run(*args: Any) -> Any:
+        program, shapes = jax.make_jaxpr(f, return_shape=True)(*args)
+        outs = _run(program, jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shapes), map(_value, outs))
+
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A convolution that has not been made yet, and the end that it will come to."""
+
+    eqn: JaxprEqn
+    x: jax.Array
+    w: jax.Array
+    end: End
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.eqn.outvars[0].aval.shape
+
+    @property
+    def linear(self) -> bool:
+        """Whether it is still no more than scaled and shifted."""
+        return self.end.beside is None and (self.end.least, self.end.most) == EVERYTHING
+
+    def ending(self, **changes: Any) -> "_Pending":
+        return dataclasses.replace(self, end=self.end._replace(**changes))
+
+    def made(self) -> jax.Array:
+        return ops.finished(self.eqn, self.x, self.w, self.end)
+
+
+def _value(x: Any) -> Any:
+    return x.made() if isinstance(x, _Pending) else x
+
+
+def _run(program: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
+    """The program's results, of which some may be pending."""
+    jaxpr = program.jaxpr
+    values = dict(zip(jaxpr.constvars, program.consts, strict=True))
+    values |= zip(jaxpr.invars, args, strict=True)
+    eqns, _ = live(jaxpr, [True] * len(jaxpr.outvars))
+    uses = Counter(v for eqn in eqns for v in eqn.invars if not isinstance(v, Literal))
+    uses.update(v for v in jaxpr.outvars if not isinstance(v, Literal))
+
+    def read(v: Any) -> Any:
+        if isinstance(v, Literal):
+            return v.val
+        if uses[v] > 1:  # What is wanted as it is, too.
+            values[v] = _value(values[v])
+        return values[v]
+
+    for eqn in eqns:
+        outs = _outputs(eqn, [read(v) for v in eqn.invars])
+        values.update(zip(eqn.outvars, outs, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def _outputs(eqn: JaxprEqn, ins: list[Any]) -> list[Any]:
+    inner = called(eqn)
+    if inner is not None:
+        closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+        return _run(closed, ins)
+    if ops.is_convolution(eqn):
+        x, w = map(_value, ins)
+        ones = jnp.ones(w.shape[3:], w.dtype)
+        return [_Pending(eqn, x, w, End(ones, jnp.zeros_like(ones), None, *EVERYTHING))]
+    if (joined := _joined(eqn.primitive.name, ins)) is not None:
+        return [joined]
+    about = eqn.primitive.get_bind_params(eqn.params)
+    found = eqn.primitive.bind(*map(_value, ins), **about)
+    return list(found) if eqn.primitive.multiple_results else [found]
+
+
+def _joined(name: str, ins: list[Any]) -> _Pending | None:
+    """The convolution among the inputs with what the primitive does to it, if it can do that."""
+    if len(ins) != 2 or not any(isinstance(x, _Pending) for x in ins):
+        return None
+    first = isinstance(ins[0], _Pending)
+    y, other = ins if first else reversed(ins)
+    end = y.end
+    if y.linear and (row := _row(other, y.shape)) is not None:
+        if name == "mul":
+            return y.ending(scale=end.scale * row, shift=end.shift * row)
+        if name == "add":
+            return y.ending(shift=end.shift + row)
+        if name == "sub" and first:
+            return y.ending(shift=end.shift - row)
+    if y.linear and name == "add" and _shape(other) == y.shape:
+        return y.ending(beside=_value(other))
+    if name in ("max", "min") and (bound := _number(other)) is not None:
+        cut = max if name == "max" else min
+        return y.ending(least=cut(end.least, bound), most=cut(end.most, bound))
+    return None
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, _Pending) else np.shape(x)
+
+
+def _row(x: Any, shape: tuple[int, ...]) -> jax.Array | None:
+    """[C], where x has one number for each channel of a map, or one for all."""
+    if isinstance(x, _Pending) or _shape(x)[:-1] != (1,) * (len(_shape(x)) - 1):
+        return None
+    return jnp.broadcast_to(jnp.reshape(x, (-1,)), shape[-1:])
+
+
+def _number(x: Any) -> float | None:
+    """Where it is known before the program runs."""
+    if isinstance(x, _Pending | jax.core.Tracer) or np.ndim(x):
+        return None
+    return float(x)
