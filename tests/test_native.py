@@ -106,6 +106,9 @@ def test_values_and_gradients_equal_xlas(batch, size, kernel, stride, dilation, 
         ((1, 40, 40, 8), (3, 3, 8, 16), {}),  # One image, whose places threads share out.
         ((16, 16, 16, 32), (1, 1, 32, 64), {"stride": (2, 2), "pads": ((0, 0), (0, 0))}),
         ((64, 8, 8, 40), (3, 3, 1, 40), {"groups": 40}),
+        # Four outputs of a row together: of 7 taps; of 5 that begin off the map, of two groups.
+        ((4, 16, 16, 32), (7, 7, 32, 16), {"pads": ((3, 3), (3, 3))}),
+        ((5, 9, 12, 32), (3, 5, 16, 72), {"groups": 2, "pads": ((0, 2), (4, 0))}),
     ],
 )
 def test_large_ones_equal_xlas(shape, kernel, given):

@@ -18,9 +18,10 @@ struct Panel {
 struct Convolution : Shape {
   bool flipped;  // Weights are [kh, kw, outputs / groups, channels], to be turned.
   End end;
+  std::optional<Quads> quads = Quads::Of(*this);
 
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y) const {
-    const Padded padded[2] = {PaddedFor(axes[0]), PaddedFor(axes[1])};
+    const Padded padded[2] = {PaddedFor(laid().axes[0]), PaddedFor(laid().axes[1])};
     std::unique_ptr<float[]> own;
     const std::vector<Panel> panels = Panels(pool, w, own);
     // A chunk gives tiles enough places alike, and every thread a chunk; where there are fewer, for
@@ -35,7 +36,8 @@ struct Convolution : Shape {
     const int sharers = chunks < threads ? (threads + chunks - 1) / chunks : 1;
     const int bands = panels.size() % sharers == 0 ? 1 : sharers;
     const Work whole = WorkOf(panels, padded, chunk, bands);
-    const Work rest = batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
+    const Work rest =
+        batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
     const long tiles = long(chunk) * pixels() / RUNS * panels.size() / sharers;
     Share(pool, chunks * sharers, [&](int item) {
@@ -45,7 +47,7 @@ struct Convolution : Shape {
       const long next = std::min(chunks, (item + threads) / sharers) * long(chunk);
       Ahead ahead(x + std::min<long>(batch, next) * image,
                   x + std::min<long>(batch, next + chunk) * image, tiles);
-      const float* from = Images::Item().Around(x + first * image, count, *this, padded);
+      const float* from = Laid(x + first * image, count, padded);
       const Offset place = Offset(first) * pixels() * outputs;
       const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
       for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
@@ -57,6 +59,8 @@ struct Convolution : Shape {
  private:
   static constexpr int PLACES = 1024;         // Of a chunk.
   static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
+
+  const Shape& laid() const { return quads ? static_cast<const Shape&>(*quads) : *this; }
 
   // Where rows are long, places in runs win over two vectors for each.
   bool runs() const { return axes[1].out % RUN == 0 && axes[1].out >= 2 * RUN; }
@@ -73,13 +77,15 @@ struct Convolution : Shape {
       }
       return panels;
     }
-    const bool direct = !flipped && width() % HALF == 0 && width() <= 2 * WIDE;
-    const Offset padded = (width() + HALF - 1) / HALF * HALF, matrix = Offset(taps()) * depth();
+    const bool direct = !quads && !flipped && width() % HALF == 0 && width() <= 2 * WIDE;
+    const Offset padded = (width() + HALF - 1) / HALF * HALF;
+    const Offset rows = quads ? SIX * depth() : depth();  // Of a tap, or of three of them.
+    const Offset matrix = laid().taps() * rows;
     if (!direct) own.reset(new float[matrix * padded * groups]);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += panels.back().lanes) {
         const int left = width() - o;
-        const bool two = left > WIDE + HALF && !runs();
+        const bool two = left > WIDE + HALF && !quads && !runs();
         const int lanes = two ? 2 * WIDE : left > HALF ? WIDE : HALF;
         const int size = std::min(left, lanes);
         if (direct) {
@@ -87,20 +93,45 @@ struct Convolution : Shape {
           panels.push_back({group, o, size, lanes, from, outputs, Offset(depth()) * outputs});
         } else {
           const float* to = own.get() + matrix * (group * padded + o);
-          panels.push_back({group, o, size, lanes, to, lanes, Offset(depth()) * lanes});
+          panels.push_back({group, o, size, lanes, to, lanes, rows * lanes});
         }
       }
-    if (!direct)
+    if (quads)
+      Share(pool, static_cast<int>(panels.size()) * axes[0].taps, [&](int item) {
+        const Panel& panel = panels[item / axes[0].taps];
+        Threes(panel, w, item % axes[0].taps, own.get() + (panel.weights - own.get()));
+      });
+    else if (!direct)
       Share(pool, static_cast<int>(panels.size()) * taps(), [&](int item) {
         const Panel& panel = panels[item / taps()];
         const int tap = item % taps();
-        float* to = own.get() + (panel.weights - own.get()) + tap * panel.tap;
-        if (flipped)
-          Turn(panel, w + Offset(tap) * width() * channels, to);
-        else
-          Copy(panel, w + Offset(tap) * depth() * outputs, to);
+        Matrix(panel, w, tap, own.get() + (panel.weights - own.get()) + tap * panel.tap);
       });
     return panels;
+  }
+
+  // A row of taps, three by three; of flipped weights that which comes in its place.
+  void Threes(const Panel& panel, const float* w, int row, float* to) const {
+    const int columns = axes[1].taps, size = depth() * panel.lanes;
+    std::vector<float> taps(std::size_t(columns + 1) * size);  // The last is zeros.
+    for (int j = 0; j < columns; ++j) {
+      const int at = row * columns + j;
+      Matrix(panel, w, flipped ? this->taps() - 1 - at : at, taps.data() + Offset(j) * size);
+    }
+    for (int t = 0; t < columns / 2; ++t) {
+      const float* three[3];
+      for (int i = 0; i < 3; ++i)
+        three[i] = taps.data() + Offset(t && !i ? columns : 2 * t + i) * size;
+      SixOfTaps(three, depth(), panel.lanes, to + (row * (columns / 2) + t) * panel.tap);
+    }
+  }
+
+  // Of a tap to [depth, lanes].
+  void Matrix(const Panel& panel, const float* w, int tap, float* to) const {
+    if (flipped)
+      Turn(panel, w + Offset(tap) * width() * channels, to);
+    else
+      Copy(panel, w + Offset(tap) * depth() * outputs, to);
   }
 
   // [depth, outputs] → [depth, lanes].
@@ -128,6 +159,12 @@ struct Convolution : Shape {
     }
   }
 
+  // Images as tiles read them.
+  const float* Laid(const float* x, int count, const Padded (&padded)[2]) const {
+    if (!quads) return Images::Item().Around(x, count, *this, padded);
+    return Images::Item().Made(count, *quads, padded, quads->Rows(x));
+  }
+
   // Panels of two vectors, one, or half of one have tiles of their own.
   enum Kind { PAIRS, SINGLES, HALVES, KINDS };
   using Work = std::array<std::vector<Phase>, KINDS>;
@@ -143,9 +180,11 @@ struct Convolution : Shape {
     for (const Panel& panel : panels) {
       const Kind kind = KindOf(panel);
       const bool lines = kind == HALVES || (kind == SINGLES && runs() && !each());
-      const int size = kind == PAIRS ? PAIR : SINGLE;
-      if (work[kind].empty())
-        work[kind] = Tiling{*this, padded, flipped, images, bands, size, lines ? RUNS : 0}.Phases();
+      const int size = quads ? QUADS : kind == PAIRS ? PAIR : SINGLE;
+      const int runs = lines && !quads ? RUNS : 0;
+      if (work[kind].empty())  // Weights of quads are turned as they are made.
+        work[kind] =
+            Tiling{laid(), padded, flipped && !quads, images, bands, size, runs}.Phases();
     }
     return work;
   }
@@ -155,9 +194,13 @@ struct Convolution : Shape {
             Offset place, float* y, Ahead& ahead) const {
     const Offset output = panel.group * width() + panel.first;
     const End end = this->end.From(output, place + output);
-    x += panel.group * depth() + (each() ? panel.first : 0);
+    x += (quads ? SIX : 1) * panel.group * depth() + (each() ? panel.first : 0);
     y += place + output;
-    if (each() && panel.lanes == WIDE)
+    if (quads && panel.lanes == WIDE)
+      QuadTiles<WIDE, QUADS>(phase, panel, tiles, x, end, y, ahead);
+    else if (quads)
+      QuadTiles<HALF, QUADS>(phase, panel, tiles, x, end, y, ahead);
+    else if (each() && panel.lanes == WIDE)
       Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
     else if (each())
       Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
@@ -187,6 +230,22 @@ struct Convolution : Shape {
                               phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
                               panel.tap, tile.taps, depth(), panel.weights, panel.row, end, y,
                               phase.to.data() + tile.place, panel.size);
+    }
+  }
+
+  template <int L, int Q>
+  void QuadTiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles,
+                 const float* x, const End& end, float* y, Ahead& ahead) const {
+    for (const Tile& tile : tiles) {
+      ahead.Part();
+      if (&tile != &tiles.back())
+        for (int q = 0; q < Q; ++q)
+          for (int i = 0; i < QUAD; ++i)
+            __builtin_prefetch(y + phase.to[(&tile + 1)->place + q] + i * outputs, 1, 2);
+      ConvolvedQuads<L, Q>(x, phase.places.data() + tile.place, phase.taps.data() + tile.tap,
+                           phase.weights.data() + tile.tap, quads->threes(), panel.tap, tile.taps,
+                           depth(), panel.weights, end, y, phase.to.data() + tile.place, outputs,
+                           panel.size);
     }
   }
 };

@@ -99,6 +99,16 @@ class Images {
   const float* Around(const float* x, int count, const Shape& s, const Padded (&padded)[2]) {
     const int rows = s.axes[0].in, columns = s.axes[1].in;
     if (padded[0].size == rows && padded[1].size == columns) return x;
+    const std::size_t row = std::size_t(columns) * s.channels;
+    return Made(count, s, padded, [&](int image, int r, float* to) {
+      std::memcpy(to, x + (std::size_t(image) * rows + r) * row, sizeof(float) * row);
+    });
+  }
+
+  // Rows as make(image, row, to) makes them, with zeros around.
+  template <typename Make>
+  const float* Made(int count, const Shape& s, const Padded (&padded)[2], const Make& make) {
+    const int rows = s.axes[0].in, columns = s.axes[1].in;
     const std::size_t line = std::size_t(padded[1].size) * s.channels;
     const std::size_t image = padded[0].size * line;
     const std::array<int, 7> laid{rows,           columns,           padded[0].before,
@@ -109,10 +119,9 @@ class Images {
     if (copy_.size() < count * image) copy_.resize(count * image);
     for (int i = 0; i < count; ++i)
       for (int r = 0; r < rows; ++r)
-        std::memcpy(copy_.data() + i * image + (r + padded[0].before) * line +
-                        std::size_t(padded[1].before) * s.channels,
-                    x + (std::size_t(i) * rows + r) * columns * s.channels,
-                    sizeof(float) * columns * s.channels);
+        make(i, r,
+             copy_.data() + i * image + (r + padded[0].before) * line +
+                 std::size_t(padded[1].before) * s.channels);
     return copy_.data();
   }
 
