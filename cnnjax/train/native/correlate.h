@@ -5,23 +5,28 @@
 #include "products.h"
 #include "threads.h"
 
-// Gradients of outputs first to first + size - 1 of a group, from one place to the next.
+// Gradients of outputs first to first + size - 1 of a group, from one place, or quad, to the next.
 struct Piece {
-  int group, first, size, lanes;  // They are `lanes` wide: zeros follow what is less.
+  int group, first, size, lanes;  // They are `lanes` wide, whatever follows what is less.
   const float* gradients;
   Offset step;
 };
 
 struct Correlation : Shape {
-  int rows() const { return taps() * depth(); }  // Of a group's weights.
+  std::optional<Quads> quads = Quads::Of(*this);
+
+  const Shape& laid() const { return quads ? static_cast<const Shape&>(*quads) : *this; }
+  // Taps of a row, or what they are made of; and the rows of a group's sums.
+  int across() const { return quads ? quads->products() : axes[1].taps; }
+  int rows() const { return axes[0].taps * across() * depth(); }
   Offset row() const { return each() ? outputs : (width() + HALF - 1) / HALF * HALF; }
   std::size_t size() const { return std::size_t(each() ? 1 : groups) * rows() * row(); }
 
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* g, float* w) const {
-    const Padded padded[2] = {Around(axes[0]), Around(axes[1])};
+    const Padded padded[2] = {Around(laid().axes[0]), Around(laid().axes[1])};
     // Of few weights every thread has its own sums over its own images; many are shared out.
     const int threads = Threads(pool), parts = std::min(threads, std::max(1, batch));
-    const Offset image = Offset(padded[0].size) * padded[1].size * channels;
+    const Offset image = Offset(padded[0].size) * padded[1].size * laid().channels;
     const int enough = (256 + pixels() - 1) / std::max(1, pixels());
     const int fits = static_cast<int>((shared() ? CACHED : 0) / std::max<Offset>(1, image));
     const int chunk =
@@ -29,7 +34,7 @@ struct Correlation : Shape {
     const Reading reading = ReadingOf(padded);
     const int slots = shared() ? 1 : parts, blocks = (rows() + block() - 1) / block();
     // Sums are made in the result, where they lie as it does.
-    const bool there = slots == 1 && (each() || (groups == 1 && row() == width()));
+    const bool there = slots == 1 && !quads && (each() || (groups == 1 && row() == width()));
     std::vector<float> own_sums(there ? 0 : size() * slots);
     float* sums = there ? w : own_sums.data();
     if (there) std::memset(w, 0, sizeof(float) * size());
@@ -37,8 +42,9 @@ struct Correlation : Shape {
       std::vector<float> own;
       for (int at = first; at < last; at += chunk) {
         const int count = std::min(chunk, last - at), places = count * pixels();
-        const float* xs = images.Around(x + std::size_t(at) * axes[0].in * axes[1].in * channels,
-                                        count, *this, padded);
+        const float* from = x + std::size_t(at) * axes[0].in * axes[1].in * channels;
+        const float* xs = quads ? images.Made(count, *quads, padded, quads->Rows(from))
+                                : images.Around(from, count, *this, padded);
         add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), count);
       }
     };
@@ -56,7 +62,10 @@ struct Correlation : Shape {
         chunks(Images::Item(), long(batch) * part / parts, long(batch) * (part + 1) / parts, add);
       });
     }
-    if (!there) Gather(sums, slots, w);
+    if (quads)
+      GatherThrees(sums, slots, w);
+    else if (!there)
+      Gather(sums, slots, w);
   }
 
  private:
@@ -67,7 +76,7 @@ struct Correlation : Shape {
   bool whole() const { return !each() && depth() % ROWS == 0; }
   Padded Around(const Axis& a) const { return whole() ? Padded{0, a.in} : PaddedFor(a); }
 
-  bool shared() const { return size() > MANY; }
+  bool shared() const { return size() > (quads ? 2 * MANY : MANY); }
   int block() const { return whole() ? 160 : 168; }  // Rows of whole tiles.
 
   // Outputs first to last - 1 of an axis.
@@ -91,17 +100,18 @@ struct Correlation : Shape {
 
   Reading ReadingOf(const Padded (&padded)[2]) const {
     const auto& [down, across] = axes;
-    const Offset line = Offset(padded[1].size) * channels;
+    const Offset line = Offset(padded[1].size) * laid().channels;
     Reading found{{}, {}, {}, padded[0].size * line, down.stride * line,
-                  Offset(across.stride) * channels};
+                  Offset(laid().axes[1].stride) * laid().channels};
     for (int i = 0; i < down.taps; ++i) found.down.push_back(SpanOf(down, i));
-    for (int j = 0; j < across.taps; ++j) found.across.push_back(SpanOf(across, j));
+    for (int j = 0; j < this->across(); ++j)
+      found.across.push_back(quads ? Span{0, quads->axes[1].out} : SpanOf(across, j));
     for (int i = 0; i < down.taps; ++i)
-      for (int j = 0; j < across.taps; ++j)
+      for (int j = 0; j < this->across(); ++j)
         for (int c = 0; c < depth(); ++c) {
           const Offset at = (i * down.dilation - down.low + padded[0].before) * line;
           const Offset beside = j * across.dilation - across.low + padded[1].before;
-          found.rows.push_back(at + beside * channels + c);
+          found.rows.push_back(at + (quads ? quads->At(j, c) : beside * channels + c));
         }
     return found;
   }
@@ -116,10 +126,12 @@ struct Correlation : Shape {
       }
       return pieces;
     }
-    const bool direct = width() % HALF == 0 && width() <= 2 * WIDE;
+    const bool direct = !quads && width() % HALF == 0 && width() <= 2 * WIDE;
     // Of many weights one vector is summed at a time, so that rows are a whole line of the images.
     const bool pairs = !whole() || !shared();
-    if (!direct) own.assign(std::size_t(places) * row() * groups, 0.0f);
+    // Of a place, or of the six products of four.
+    const int six = quads ? SIX : 1, four = quads ? QUAD : 1;
+    if (!direct) own.resize(std::size_t(places / four * six) * row() * groups);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += pieces.back().lanes) {
         const int left = static_cast<int>(row()) - o;
@@ -130,10 +142,17 @@ struct Correlation : Shape {
           pieces.push_back({group, o, size, lanes, from, outputs});
           continue;
         }
-        float* to = own.data() + std::size_t(places) * (group * row() + o);
-        pieces.push_back({group, o, size, lanes, to, lanes});
-        for (int p = 0; p < places; ++p)
-          std::memcpy(to + Offset(p) * lanes, from + Offset(p) * outputs, sizeof(float) * size);
+        float* to = own.data() + std::size_t(places / four * six) * (group * row() + o);
+        pieces.push_back({group, o, size, lanes, to, six * lanes});
+        const auto six_of = size < lanes   ? SixOfGradients<0>
+                            : size == WIDE ? SixOfGradients<WIDE>
+                            : size == HALF ? SixOfGradients<HALF>
+                                           : SixOfGradients<2 * WIDE>;
+        for (int p = 0; p < places; p += four, from += four * outputs, to += six * lanes)
+          if (quads)
+            six_of(from, outputs, size, lanes, to);
+          else
+            std::memcpy(to, from, sizeof(float) * size);
       }
     return pieces;
   }
@@ -144,7 +163,8 @@ struct Correlation : Shape {
     const int first = number * block(), last = std::min(rows(), first + block());
     float spare[2 * WIDE] = {};  // For sums that nobody wants.
     for (const Piece& piece : pieces) {
-      const float* from = x + piece.group * depth() + (each() ? piece.first : 0);
+      const float* from =
+          x + (quads ? SIX : 1) * piece.group * depth() + (each() ? piece.first : 0);
       float* to = sums + std::size_t(piece.group) * rows() * row() + piece.first;
       const auto tiles = [&](auto add) {
         (this->*add)(reading, from, piece, images, first, last, to, spare);
@@ -183,13 +203,19 @@ struct Correlation : Shape {
       }
       const int end = std::min(at + T, last);
       const auto [down, across] = Read(reading, at / depth(), (end - 1) / depth());
-      const int width = axes[1].out;
+      const int width = laid().axes[1].out;
       const Walk walk{images,         down.last - down.first,  across.last - across.first,
                       reading.image,  reading.line,            reading.step,
-                      pixels() * piece.step, width * piece.step, piece.step};
-      Correlated<L, T, N, HOW>(
-          x + down.first * reading.line + across.first * reading.step, rows,
-          piece.gradients + (down.first * width + across.first) * piece.step, walk, to);
+                      laid().pixels() * piece.step, width * piece.step, piece.step};
+      const float* from = x + down.first * reading.line + across.first * reading.step;
+      const float* by = piece.gradients + (down.first * width + across.first) * piece.step +
+                        (quads ? Quads::Product(at / depth() % this->across())[1] * piece.lanes : 0);
+      if (HOW == Reads::NEXT && walk.columns % 4 == 0)
+        Correlated<L, T, N, HOW, 4>(from, rows, by, walk, to);
+      else if (HOW == Reads::NEXT && walk.columns % 2 == 0)
+        Correlated<L, T, N, HOW, 2>(from, rows, by, walk, to);
+      else
+        Correlated<L, T, N, HOW, 1>(from, rows, by, walk, to);
     }
   }
 
@@ -197,7 +223,7 @@ struct Correlation : Shape {
   std::array<Span, 2> Read(const Reading& reading, int first, int last) const {
     std::array<Span, 2> all{};
     for (int tap = first; tap <= last; ++tap) {
-      const Span spans[2] = {reading.down[tap / axes[1].taps], reading.across[tap % axes[1].taps]};
+      const Span spans[2] = {reading.down[tap / across()], reading.across[tap % across()]};
       if (spans[0].first == spans[0].last || spans[1].first == spans[1].last) continue;
       const bool none = all[0].first == all[0].last;
       for (int i = 0; i < 2; ++i)
@@ -218,5 +244,27 @@ struct Correlation : Shape {
         for (int s = 1; s < slots; ++s)
           for (int o = 0; o < across; ++o) to[o] += from[s * size() + o];
       }
+  }
+
+  // The same of sums of products: of all slots, three by three.
+  void GatherThrees(float* sums, int slots, float* w) const {
+    for (int s = 1; s < slots; ++s)
+      for (std::size_t i = 0; i < size(); ++i) sums[i] += sums[s * size() + i];
+    const Offset tap = Offset(depth()) * row();
+    for (int group = 0; group < groups; ++group)
+      for (int i = 0; i < axes[0].taps; ++i)
+        for (int t = 0; t < quads->threes(); ++t)
+          for (int c = 0; c < depth(); ++c) {
+            // Of the second three on, the first product is one that nobody made.
+            const float* first =
+                sums + ((group * axes[0].taps + i) * across() + t * (SIX - 1)) * tap + c * row();
+            const float* m[SIX];
+            for (int k = 0; k < SIX; ++k) m[k] = first + k * tap;
+            float* three[3];
+            for (int j = 0; j < 3; ++j)
+              three[j] = w + ((i * axes[1].taps + 2 * t + j) * Offset(depth()) + c) * outputs +
+                         group * width();
+            ThreeOf(m, width(), t == 0, three);
+          }
   }
 };

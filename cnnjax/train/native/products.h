@@ -226,27 +226,30 @@ struct Walk {
 };
 
 // Adds to T rows of weights, at to[t], what all outputs of a walk say: each reads x + rows[t] and
-// has N vectors of gradients.
-template <int L, int T, int N, Reads HOW>
+// has N vectors of gradients. BESIDE outputs of a row are added together.
+template <int L, int T, int N, Reads HOW, int BESIDE>
 void Correlated(const float* x, const Offset* rows, const float* g, const Walk& walk,
                 float* const* to) {
   using V = typename Lanes<L>::type;
-  V sum[T][N];
-  for (int t = 0; t < T; ++t)
-    for (int n = 0; n < N; ++n) sum[t][n] = At<L>(to[t] + L * n);
+  V sum[T][N] = {};  // By itself, since it rounds less than all that were before it.
   // From a row's end to the next without a branch, which nobody could foresee.
   const Offset back = walk.row - walk.columns * walk.column;
   const Offset back_gradients = walk.row_gradients - walk.columns * walk.column_gradients;
   for (int b = 0; b < walk.images; ++b) {
     const float *from = x + b * walk.image, *by = g + b * walk.image_gradients;
-    for (Offset p = walk.rows * walk.columns, c = walk.columns; p; --p) {
-      Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, rows), 1, by);
-      const Offset ends = -Offset(--c == 0);
-      from += walk.column + (back & ends);
-      by += walk.column_gradients + (back_gradients & ends);
+    for (Offset p = walk.rows * walk.columns, c = walk.columns; p; p -= BESIDE) {
+#pragma GCC unroll 4
+      for (int i = 0; i < BESIDE; ++i) {
+        Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, rows), 1, by);
+        from += walk.column;
+        by += walk.column_gradients;
+      }
+      const Offset ends = -Offset((c -= BESIDE) == 0);
+      from += back & ends;
+      by += back_gradients & ends;
       c += walk.columns & ends;
     }
   }
   for (int t = 0; t < T; ++t)
-    for (int n = 0; n < N; ++n) At<L>(to[t] + L * n) = sum[t][n];
+    for (int n = 0; n < N; ++n) At<L>(to[t] + L * n) += sum[t][n];
 }

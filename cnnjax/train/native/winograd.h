@@ -42,6 +42,33 @@ inline void SixOfTaps(const float* const (&w)[3], int rows, int lanes, float* __
     }
 }
 
+// The gradients of four outputs, `apart` from each other, to those of their products: the first SIZE
+// of `lanes` each, or `size`.
+template <int SIZE>
+void SixOfGradients(const float* g, Offset apart, int size, int lanes, float* __restrict to) {
+  for (int i = 0; i < (SIZE ? SIZE : size); ++i) {
+    const float g0 = g[i], g1 = g[apart + i], g2 = g[2 * apart + i], g3 = g[3 * apart + i];
+    const float even = g0 + g2, odd = g1 + g3, evens = g0 + 4 * g2, odds = 2 * g1 + 8 * g3;
+    to[i] = g0;
+    to[lanes + i] = even + odd;
+    to[2 * lanes + i] = even - odd;
+    to[3 * lanes + i] = evens + odds;
+    to[4 * lanes + i] = evens - odds;
+    to[5 * lanes + i] = g3;
+  }
+}
+
+// The gradients of three taps from those of their products, of which the last two alone where there
+// is no first tap.
+inline void ThreeOf(const float* const (&m)[SIX], int size, bool first, float* const (&w)[3]) {
+  for (int i = 0; i < size; ++i) {
+    const float sum = (m[1][i] + m[2][i]) / -6, sums = (m[3][i] + m[4][i]) / 24;
+    w[1][i] = (m[2][i] - m[1][i]) / 6 + (m[3][i] - m[4][i]) / 12;
+    w[2][i] = sum + 4 * sums + m[5][i];
+    if (first) w[0][i] = m[0][i] / 4 + sum + sums;
+  }
+}
+
 // Four outputs of the sums of their products.
 template <typename V>
 [[gnu::always_inline]] inline void FourOf(const V (&m)[SIX], V (&y)[QUAD]) {
@@ -77,6 +104,20 @@ struct Quads : Shape {
   }
 
   int threes() const { return axes[1].taps; }
+
+  int products() const { return Products(threes()); }
+
+  // Which three a product is of, and which of its six it is.
+  static std::array<int, 2> Product(int number) {
+    if (number < SIX) return {0, number};
+    return {(number - 1) / (SIX - 1), (number - 1) % (SIX - 1) + 1};
+  }
+
+  // How far from a start channel c of a product is.
+  Offset At(int number, int c) const {
+    const auto [three, k] = Product(number);
+    return Offset(three) * channels + c / LANE * SIX * LANE + k * LANE + c % LANE;
+  }
 
   // What makes rows of such images, of images x [count, H, W, C]: (image, row, to).
   auto Rows(const float* x) const {
