@@ -34,7 +34,7 @@ const int64_t ONES[2] = {1, 1};
 ffi::Error Convolve(ffi::ThreadPool pool, Array x, Array w, ffi::Result<Array> y, Pair stride,
                     Pair low, Pair dilation, Pair holes, int64_t groups, bool flipped) {
   const Moves moves{w.dimensions().first(2), stride, low, dilation, holes};
-  Convolution{moves.Of(x, *y, groups), flipped, {}}.Run(pool, x.typed_data(), w.typed_data(),
+  Convolution{{{moves.Of(x, *y, groups)}, flipped}, {}}.Run(pool, x.typed_data(), w.typed_data(),
                                                         y->typed_data());
   return ffi::Error::Success();
 }
@@ -57,7 +57,7 @@ ffi::Error Finish(ffi::ThreadPool pool, Array x, Array w, Row scale, Row shift,
     end.beside = found->typed_data();
   }
   const Moves moves{w.dimensions().first(2), stride, low, dilation, holes};
-  Convolution{moves.Of(x, *y, groups), flipped, end}.Run(pool, x.typed_data(), w.typed_data(),
+  Convolution{{{moves.Of(x, *y, groups)}, flipped}, end}.Run(pool, x.typed_data(), w.typed_data(),
                                                          y->typed_data());
   return ffi::Error::Success();
 }
@@ -65,7 +65,7 @@ ffi::Error Finish(ffi::ThreadPool pool, Array x, Array w, Row scale, Row shift,
 ffi::Error Correlate(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> w, Pair stride,
                      Pair low, Pair dilation, int64_t groups) {
   const Moves moves{w->dimensions().first(2), stride, low, dilation, Pair(ONES, 2)};
-  Correlation{moves.Of(x, g, groups)}.Run(pool, x.typed_data(), g.typed_data(), w->typed_data());
+  Correlation{{{moves.Of(x, g, groups)}}}.Run(pool, x.typed_data(), g.typed_data(), w->typed_data());
   return ffi::Error::Success();
 }
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "winograd.h"
+#include "geometry.h"
 
 // Of 32 registers (16 with AVX alone) all but a few hold sums.
 constexpr int PAIR = WIDE == 8 ? 6 : 14;     // Places where each has two vectors.
@@ -12,7 +12,6 @@ constexpr int SINGLE = WIDE == 8 ? 12 : 28;  // Places where each has one.
 // Places in runs share an address, which else costs about as much time as what it is of.
 constexpr int RUN = 8;
 constexpr int RUNS = WIDE == 8 ? 8 : 24;
-constexpr int QUADS = WIDE == 8 ? 2 : 4;  // Fours of places, where each has six sums.
 // Rows of a tap's weights that are added to together, of one vector each.
 constexpr int ROWS = WIDE == 8 ? 8 : 16;
 
@@ -145,30 +144,6 @@ template <int L, int T, int N>
   }
 }
 
-// Adds to Q quads of L outputs what three taps say, from their product FIRST on.
-template <int L, int Q, int FIRST>
-[[gnu::always_inline]] inline void AccumulateQuads(typename Lanes<L>::type (&sum)[Q][SIX],
-                                                   const float* from, const Offset* places,
-                                                   int depth, const float* by) {
-  const float* at[Q];
-#pragma GCC unroll 32
-  for (int q = 0; q < Q; ++q) at[q] = from + places[q];
-  for (int block = 0; block < depth; block += LANE) {
-    for (int c = 0; c < LANE; ++c, by += SIX * L) {
-#pragma GCC unroll 6
-      for (int k = FIRST; k < SIX; ++k) {
-        const typename Lanes<L>::type b = At<L>(by + k * L);
-#pragma GCC unroll 32
-        for (int q = 0; q < Q; ++q) sum[q][k] += at[q][k * LANE] * b;
-      }
-#pragma GCC unroll 32
-      for (int q = 0; q < Q; ++q) ++at[q];
-    }
-#pragma GCC unroll 32
-    for (int q = 0; q < Q; ++q) at[q] += (SIX - 1) * LANE;
-  }
-}
-
 // What the taps that places share add to them: tap k reads depth floats at x + places[t] + taps[k]
 // and depth rows of weights, row floats apart, at w + weights[k] * tap. What becomes of the first
 // `width` sums of place t is written to y + to[t].
@@ -185,36 +160,6 @@ void Convolved(const float* x, const Offset* places, Offset step, const Offset* 
       Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, places), step, by);
   }
   Written<L, T, N>(sum, end, y, to, width);
-}
-
-// The same of Q quads: three taps read depth times six floats, and there are as many rows of weights.
-// The first three have all of the products, others no first. Outputs are `apart` in y.
-template <int L, int Q>
-void ConvolvedQuads(const float* x, const Offset* places, const Offset* taps, const Offset* weights,
-                    int threes, Offset tap, int count, int depth, const float* w, const End& end,
-                    float* y, const Offset* to, Offset apart, int width) {
-  using V = typename Lanes<L>::type;
-  V sum[Q][SIX] = {};
-  for (int k = 0; k < count; ++k) {
-    const float *from = x + taps[k], *by = w + weights[k] * tap;
-    if (weights[k] % threes)
-      AccumulateQuads<L, Q, 1>(sum, from, places, depth, by);
-    else
-      AccumulateQuads<L, Q, 0>(sum, from, places, depth, by);
-  }
-  V four[QUAD * Q][1];
-  Offset each[QUAD * Q];
-#pragma GCC unroll 32
-  for (int q = 0; q < Q; ++q) {
-    V found[QUAD];
-    FourOf(sum[q], found);
-#pragma GCC unroll 4
-    for (int i = 0; i < QUAD; ++i) {
-      four[QUAD * q + i][0] = found[i];
-      each[QUAD * q + i] = to[q] + i * apart;
-    }
-  }
-  Written<L, QUAD * Q, 1>(four, end, y, each, width);
 }
 
 // Through the outputs of some images, of some rows and of some columns: how far apart they are read

@@ -9,10 +9,11 @@
 
 #include <optional>
 
-#include "geometry.h"
+#include "products.h"
 
-constexpr int QUAD = 4, SIX = 6;          // Outputs, and the products that they are made of.
-constexpr int LANE = WIDE == 8 ? 8 : 16;  // Channels whose products of one kind lie together.
+constexpr int QUAD = 4, SIX = 6;  // Outputs, and the products that they are made of.
+constexpr int QUADS = WIDE == 8 ? 2 : 4;  // Of a tile: each has six sums.
+constexpr int LANE = ROWS;        // Channels whose products of one kind lie together.
 
 inline void SixOf(const float* const (&d)[SIX], float* __restrict to) {
   for (int i = 0; i < LANE; ++i) {
@@ -79,6 +80,60 @@ template <typename V>
   y[3] = difference + 8 * differences + m[5];
 }
 
+// Adds to Q quads of L outputs what three taps say, from their product FIRST on.
+template <int L, int Q, int FIRST>
+[[gnu::always_inline]] inline void AccumulateQuads(typename Lanes<L>::type (&sum)[Q][SIX],
+                                                   const float* from, const Offset* places,
+                                                   int depth, const float* by) {
+  const float* at[Q];
+#pragma GCC unroll 32
+  for (int q = 0; q < Q; ++q) at[q] = from + places[q];
+  for (int block = 0; block < depth; block += LANE) {
+    for (int c = 0; c < LANE; ++c, by += SIX * L) {
+#pragma GCC unroll 6
+      for (int k = FIRST; k < SIX; ++k) {
+        const typename Lanes<L>::type b = At<L>(by + k * L);
+#pragma GCC unroll 32
+        for (int q = 0; q < Q; ++q) sum[q][k] += at[q][k * LANE] * b;
+      }
+#pragma GCC unroll 32
+      for (int q = 0; q < Q; ++q) ++at[q];
+    }
+#pragma GCC unroll 32
+    for (int q = 0; q < Q; ++q) at[q] += (SIX - 1) * LANE;
+  }
+}
+
+// As `Convolved`, of Q quads: three taps read depth times six floats and as many rows of weights. The
+// first three have all of the products, others no first. Outputs are `apart` in y.
+template <int L, int Q>
+void ConvolvedQuads(const float* x, const Offset* places, const Offset* taps, const Offset* weights,
+                    int threes, Offset tap, int count, int depth, const float* w, const End& end,
+                    float* y, const Offset* to, Offset apart, int width) {
+  using V = typename Lanes<L>::type;
+  V sum[Q][SIX] = {};
+  for (int k = 0; k < count; ++k) {
+    const float *from = x + taps[k], *by = w + weights[k] * tap;
+    if (weights[k] % threes)
+      AccumulateQuads<L, Q, 1>(sum, from, places, depth, by);
+    else
+      AccumulateQuads<L, Q, 0>(sum, from, places, depth, by);
+  }
+  V four[QUAD * Q][1];
+  Offset each[QUAD * Q];
+#pragma GCC unroll 32
+  for (int q = 0; q < Q; ++q) {
+    V found[QUAD];
+    FourOf(sum[q], found);
+#pragma GCC unroll 4
+    for (int i = 0; i < QUAD; ++i) {
+      four[QUAD * q + i][0] = found[i];
+      each[QUAD * q + i] = to[q] + i * apart;
+    }
+  }
+  Written<L, QUAD * Q, 1>(four, end, y, each, width);
+}
+
 // A convolution by such products as one of quads: [B, H, W, C] becomes [B, H, starts, C / LANE, 6,
 // LANE], from each start on six pixels; its taps are threes, each a start after the one before.
 struct Quads : Shape {
@@ -91,7 +146,9 @@ struct Quads : Shape {
     long direct = 0;  // Taps of a row that read pixels.
     for (int i = 0; i < a.out; ++i)
       for (int t = 0; t < a.taps; ++t) direct += a.has(i + t - a.low);
-    if (10 * (a.out / QUAD) * Products(a.taps / 2) > 7 * direct) return {};
+    const int quads = a.out / QUAD, threes = a.taps / 2;
+    if (threes > 1 && quads < 4) return {};  // What they read is three times the images.
+    if (10 * quads * Products(threes) > 7 * direct) return {};
     return Quads(s);
   }
 
@@ -104,7 +161,6 @@ struct Quads : Shape {
   }
 
   int threes() const { return axes[1].taps; }
-
   int products() const { return Products(threes()); }
 
   // Which three a product is of, and which of its six it is.
@@ -148,4 +204,11 @@ struct Quads : Shape {
       }
     }
   }
+};
+
+// A convolution as it is computed.
+struct Plan : Shape {
+  std::optional<Quads> quads = Quads::Of(*this);
+
+  const Shape& laid() const { return quads ? static_cast<const Shape&>(*quads) : *this; }
 };

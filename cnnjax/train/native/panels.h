@@ -1,0 +1,117 @@
+// The weights of a convolution as its tiles read them.
+#pragma once
+
+#include <memory>
+
+#include "threads.h"
+#include "winograd.h"
+
+// What a tile computes of each place: outputs first to first + size - 1 of a group. Weights lie in
+// rows of outputs, from one input channel to the next and one tap to the next.
+struct Panel {
+  int group, first, size, lanes;  // It is `lanes` wide: zeros follow what is less.
+  const float* weights;
+  Offset row, tap;
+};
+
+struct Weights : Plan {
+  bool flipped;  // They are [kh, kw, outputs / groups, channels], to be turned.
+
+  // Where rows are long, places in runs win over two vectors for each.
+  bool runs() const { return axes[1].out % RUN == 0 && axes[1].out >= 2 * RUN; }
+
+  // Weights as they are, where their rows are whole vectors and lie close together, or panel by
+  // panel.
+  std::vector<Panel> Panels(xla::ffi::ThreadPool& pool, const float* w,
+                            std::unique_ptr<float[]>& own) const {
+    std::vector<Panel> panels;
+    if (each()) {
+      for (int c = 0; c < channels; c += panels.back().lanes) {
+        const int lanes = channels - c >= WIDE ? WIDE : HALF;
+        panels.push_back({0, c, lanes, lanes, w + c, outputs, outputs});
+      }
+      return panels;
+    }
+    const bool direct = !quads && !flipped && width() % HALF == 0 && width() <= 2 * WIDE;
+    const Offset padded = (width() + HALF - 1) / HALF * HALF;
+    const Offset rows = quads ? SIX * depth() : depth();  // Of a tap, or of three of them.
+    const Offset matrix = laid().taps() * rows;
+    if (!direct) own.reset(new float[matrix * padded * groups]);
+    for (int group = 0; group < groups; ++group)
+      for (int o = 0; o < width(); o += panels.back().lanes) {
+        const int left = width() - o;
+        const bool two = left > WIDE + HALF && !quads && !runs();
+        const int lanes = two ? 2 * WIDE : left > HALF ? WIDE : HALF;
+        const int size = std::min(left, lanes);
+        if (direct) {
+          const float* from = w + group * width() + o;
+          panels.push_back({group, o, size, lanes, from, outputs, Offset(depth()) * outputs});
+        } else {
+          const float* to = own.get() + matrix * (group * padded + o);
+          panels.push_back({group, o, size, lanes, to, lanes, rows * lanes});
+        }
+      }
+    if (quads)
+      Share(pool, static_cast<int>(panels.size()) * axes[0].taps, [&](int item) {
+        const Panel& panel = panels[item / axes[0].taps];
+        Threes(panel, w, item % axes[0].taps, own.get() + (panel.weights - own.get()));
+      });
+    else if (!direct)
+      Share(pool, static_cast<int>(panels.size()) * taps(), [&](int item) {
+        const Panel& panel = panels[item / taps()];
+        const int tap = item % taps();
+        Matrix(panel, w, tap, own.get() + (panel.weights - own.get()) + tap * panel.tap);
+      });
+    return panels;
+  }
+
+ private:
+  // A row of taps, three by three; of flipped weights that which comes in its place.
+  void Threes(const Panel& panel, const float* w, int row, float* to) const {
+    const int columns = axes[1].taps, size = depth() * panel.lanes;
+    std::vector<float> taps(std::size_t(columns + 1) * size);  // The last is zeros.
+    for (int j = 0; j < columns; ++j) {
+      const int at = row * columns + j;
+      Matrix(panel, w, flipped ? this->taps() - 1 - at : at, taps.data() + Offset(j) * size);
+    }
+    for (int t = 0; t < columns / 2; ++t) {
+      const float* three[3];
+      for (int i = 0; i < 3; ++i)
+        three[i] = taps.data() + Offset(t && !i ? columns : 2 * t + i) * size;
+      SixOfTaps(three, depth(), panel.lanes, to + (row * (columns / 2) + t) * panel.tap);
+    }
+  }
+
+  // Of a tap to [depth, lanes].
+  void Matrix(const Panel& panel, const float* w, int tap, float* to) const {
+    if (flipped)
+      Turn(panel, w + Offset(tap) * width() * channels, to);
+    else
+      Copy(panel, w + Offset(tap) * depth() * outputs, to);
+  }
+
+  // [depth, outputs] → [depth, lanes].
+  void Copy(const Panel& panel, const float* from, float* to) const {
+    from += panel.group * width() + panel.first;
+    for (int c = 0; c < depth(); ++c, from += outputs, to += panel.lanes) {
+      std::memcpy(to, from, sizeof(float) * panel.size);
+      std::fill(to + panel.size, to + panel.lanes, 0.0f);
+    }
+  }
+
+  // [width, channels] → [depth, lanes], in blocks that the cache holds.
+  void Turn(const Panel& panel, const float* from, float* to) const {
+    constexpr int BLOCK = 16;
+    from += Offset(panel.first) * channels + panel.group * depth();
+    for (int c0 = 0; c0 < depth(); c0 += BLOCK) {
+      const int last = std::min(depth(), c0 + BLOCK);
+      for (int o = 0; o < panel.size; ++o)
+        for (int c = c0; c < last; ++c)
+          to[Offset(c) * panel.lanes + o] = from[Offset(o) * channels + c];
+      for (int c = c0; c < last; ++c) {
+        float* row = to + Offset(c) * panel.lanes;
+        std::fill(row + panel.size, row + panel.lanes, 0.0f);
+      }
+    }
+  }
+};
