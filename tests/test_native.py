@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import os
 import platform
+import shutil
 import stat
 import subprocess
 import sys
@@ -238,16 +239,27 @@ def test_the_way_can_be_chosen(way):
     assert local(conv=way).context(alone=True).conv is ways.WAYS[way]["conv"]
 
 
+def equal_xlas_too(path, tmp_path):
+    """The tests of values, in a process where that compiler makes the convolutions."""
+    environment = os.environ | {"CXX": path, "CNNJAX_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "equal_xlas and not too"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0 and " passed" in found.stdout, found.stdout[-2000:]
+    assert "skipped" not in found.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86's processors")
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
 def test_vectors_of_other_processors_equal_xlas_too(processor, tmp_path):
     path = compiler(tmp_path / "cc", f'exec {library._compiler()} "$@" -march={processor}')
-    environment = os.environ | {"CXX": path, "CNNJAX_CACHE": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "equal_xlas and not vectors"]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert found.returncode == 0 and " passed" in found.stdout, found.stdout[-2000:]
-    assert "skipped" not in found.stdout
+    equal_xlas_too(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("clang++"), reason="there is no clang++")
+def test_what_clang_compiles_equals_xlas_too(tmp_path):
+    equal_xlas_too(shutil.which("clang++"), tmp_path)
 
 
 # --- pooling

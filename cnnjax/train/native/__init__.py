@@ -46,16 +46,16 @@ What was expected of each step and what came of it, on two cores of an AMD EPYC 
 Then on two cores of an Intel Xeon (Cascade Lake, 2.5 GHz, shared with others: of the same loop they
 multiply between 100 and 240 GFLOP/s, from one minute to the next), so as ratios of new to old:
 
-- Inference with batch norm's factors, the shortcut and ReLU done to a convolution's sums before they
-  leave the registers (`train.fusing`): expected what those passes take, 15 %. ResNet-20 0.86 to
-  0.89, ResNet-56 0.67 to 0.74, VGG-11 0.85 to 0.98, MobileNet 0.87 to 0.89, LeNet-5, which has tanh
-  and so no more than its biases to gain, 0.90 to 1.04; a sixth to a half less to compile.
+- Inference with batch norm's factors, the shortcut and ReLU done to a convolution's sums before
+  they leave the registers (`train.fusing`): expected what those passes take, 15 %. ResNet-20 0.86
+  to 0.89, ResNet-56 0.67 to 0.74, VGG-11 0.85 to 0.98, MobileNet 0.87 to 0.89, LeNet-5, which has
+  tanh and so no more than its biases to gain, 0.90 to 1.04; a sixth to a half less to compile.
 - Two outputs of a row from 4 products for 6 (F(2, 3)): expected 0.70, found 0.83 to 1.0: what the
   products are of is twice the images, and two thirds of the products take more than two thirds of
   the loads. Their channels last, so that an address has constants alone: 0.75 to 0.92.
 - Four outputs from 6 products for 12 (F(4, 3)), of which the images become one and a half: 0.61 to
   0.87 of 16 to 128 channels. Of more there is no gain, since the weights are what is read; nor at
-  4×4 pixels, nor of 5 and 7 taps at 8×8, where more of the taps that are left out read padding alone.
+  4×4 pixels, nor of 5 and 7 taps at 8×8, where taps that read padding alone are left out anyway.
 - The same in weights' gradients: nothing at first, then 0.70 to 0.99 with four places between
   branches and, of 64 channels and more, with sums of each thread's own, since what one thread
   prepared alone the others waited for.

@@ -76,7 +76,7 @@ struct Correlation : Gradients {
   };
 
   Reading ReadingOf(const Padded (&padded)[2]) const {
-    const auto& [down, across] = axes;
+    const Axis &down = axes[0], &across = axes[1];
     const Offset line = Offset(padded[1].size) * laid().channels;
     Reading found{{}, {}, {}, padded[0].size * line, down.stride * line,
                   Offset(laid().axes[1].stride) * laid().channels};

@@ -18,9 +18,9 @@ struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
           const V here = At<lanes>(x + (from + tap + c));
           const auto better = here > best | here != here;
           best = better ? here : best;
-          found = better ? V(At<lanes>(v + (from + tap + c))) : found;
+          found = better ? At<lanes>(v + (from + tap + c)) : found;
         }
-        At<lanes>(y + to + c) = found;
+        Put<lanes>(found, y + to + c);
       });
     });
   }
@@ -40,8 +40,10 @@ struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
           place = better ? k : place;
         }
         const V given = At<lanes>(g + to + c);
-        for (int k = 0; k < static_cast<int>(taps.size()); ++k)
-          At<lanes>(d + (from + taps[k] + c)) += place == k ? given : V{};
+        for (int k = 0; k < static_cast<int>(taps.size()); ++k) {
+          float* at = d + (from + taps[k] + c);
+          Put<lanes>(At<lanes>(at) + (place == k ? given : V{}), at);
+        }
       });
     });
   }
@@ -61,7 +63,7 @@ struct Pooling : Shape {  // The taps of a window take the place of a kernel's.
   // how far from its beginning the taps inside the map are.
   template <class Work>
   void Windows(xla::ffi::ThreadPool& pool, const Work& work) const {
-    const auto& [down, across] = axes;
+    const Axis &down = axes[0], &across = axes[1];
     std::vector<std::vector<int>> rows, columns;
     for (int r = 0; r < down.out; ++r) rows.push_back(Inside(down, r));
     for (int s = 0; s < across.out; ++s) columns.push_back(Inside(across, s));

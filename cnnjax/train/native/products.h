@@ -17,17 +17,20 @@ constexpr int ROWS = WIDE == 8 ? 8 : 16;
 
 template <int L>
 struct Lanes {
-  typedef float type __attribute__((vector_size(4 * L), aligned(4), may_alias));
+  typedef float type __attribute__((vector_size(4 * L)));
 };
 
+// Vectors lie wherever floats do.
 template <int L>
-typename Lanes<L>::type& At(float* p) {
-  return *reinterpret_cast<typename Lanes<L>::type*>(p);
+[[gnu::always_inline]] inline typename Lanes<L>::type At(const float* p) {
+  typename Lanes<L>::type found;
+  __builtin_memcpy(&found, p, sizeof found);
+  return found;
 }
 
 template <int L>
-const typename Lanes<L>::type& At(const float* p) {
-  return *reinterpret_cast<const typename Lanes<L>::type*>(p);
+[[gnu::always_inline]] inline void Put(typename Lanes<L>::type value, float* p) {
+  __builtin_memcpy(p, &value, sizeof value);
 }
 
 // How a product reads x. VECTORS: by vectors, channel by channel. FLOATS: one float, where it is
@@ -134,7 +137,7 @@ template <int L, int T, int N>
 #pragma GCC unroll 32
     for (int t = 0; t < T; ++t)
 #pragma GCC unroll 2
-      for (int n = 0; n < N; ++n) At<L>(y + to[t] + L * n) = sum[t][n];
+      for (int n = 0; n < N; ++n) Put<L>(sum[t][n], y + to[t] + L * n);
   } else {
     for (int t = 0; t < T; ++t) {
       V kept[N];
@@ -196,5 +199,5 @@ void Correlated(const float* x, const Offset* rows, const float* g, const Walk& 
     }
   }
   for (int t = 0; t < T; ++t)
-    for (int n = 0; n < N; ++n) At<L>(to[t] + L * n) += sum[t][n];
+    for (int n = 0; n < N; ++n) Put<L>(At<L>(to[t] + L * n) + sum[t][n], to[t] + L * n);
 }

@@ -68,7 +68,7 @@ struct Tiling {
   };
 
   Phase Of(int p, int q) const {
-    const auto& [down, across] = shape.axes;
+    const Axis &down = shape.axes[0], &across = shape.axes[1];
     const std::vector<Meeting> rows = Meetings(down, p), columns = Meetings(across, q);
     const std::vector<Class> downs = Classes(down, rows, p);
     std::vector<Class> acrosses = Classes(across, columns, q);
@@ -100,7 +100,7 @@ struct Tiling {
   Offset Line() const { return Offset(padded[1].size) * shape.channels; }
 
   void Place(const Class& rows, const Class& columns, int p, int q, Phase& phase) const {
-    const auto& [down, across] = shape.axes;
+    const Axis &down = shape.axes[0], &across = shape.axes[1];
     for (int b = 0; b < images; ++b)
       for (int m : rows.outputs) {
         const Offset from = (Offset(b) * padded[0].size + m * down.step()) * Line();
