@@ -27,7 +27,7 @@ MAIN = HERE / "calls.cpp"
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-w")
 CALLS = ("convolve", "finish", "correlate", "pick", "place", "sums", "moments", "slopes")
 TARGETS = tuple(f"cnnjax_{name}" for name in CALLS)
-SECONDS = 120  # A compilation takes 7.
+SECONDS = 120  # A compilation takes 7 to 20.
 
 
 class Missing(Exception):
