@@ -103,6 +103,16 @@ def test_what_is_wanted_as_it_is_is_there_too():
     jax.tree.map(np.testing.assert_array_equal, found, truth)
 
 
+def test_one_channel_that_becomes_several():
+    x, w, row = drawn((2, 6, 6, 8), (3, 3, 8, 1), (5,))
+
+    def f(x, w, row):
+        return jax.lax.mul(call(convolution.native, x, w), row[None, None, None])
+
+    found = jax.jit(fusing.fused(f))(x, w, row)
+    near(found, np.asarray(f(x, w, row)))
+
+
 def test_what_is_no_number_stays_none():
     x, w = drawn((1, 4, 4, 8), (1, 1, 8, 8))
     x = x.at[0, 1, 2].set(jnp.nan)

@@ -129,7 +129,8 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 def _row(x: Any, shape: tuple[int, ...]) -> jax.Array | None:
     """[C], where x has one number for each channel of a map, or one for all."""
-    if isinstance(x, _Pending) or _shape(x)[:-1] != (1,) * (len(_shape(x)) - 1):
+    *others, channels = (1, *_shape(x))
+    if isinstance(x, _Pending) or {*others} != {1} or channels not in (1, shape[-1]):
         return None
     return jnp.broadcast_to(jnp.reshape(x, (-1,)), shape[-1:])
 

@@ -268,4 +268,6 @@ def logits_of(
     def infer(variables: Any, images: jax.Array) -> jax.Array:
         return task.net.apply(variables, images, train=False, context=ctx)
 
-    return (context.inference or (lambda f: f))(infer)(variables, images)
+    if context.inference:
+        infer = context.inference(infer)
+    return infer(variables, images)

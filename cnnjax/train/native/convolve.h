@@ -76,10 +76,10 @@ struct Convolution : Weights {
       const Kind kind = KindOf(panel);
       const bool lines = kind == HALVES || (kind == SINGLES && runs() && !each());
       const int size = quads ? QUADS : kind == PAIRS ? PAIR : SINGLE;
-      const int runs = lines && !quads ? RUNS : 0;
+      const int together = lines && !quads ? RUNS : 0;
       if (work[kind].empty())  // Weights of quads are turned as they are made.
         work[kind] =
-            Tiling{laid(), padded, flipped && !quads, images, bands, size, runs}.Phases();
+            Tiling{laid(), padded, flipped && !quads, images, bands, size, together}.Phases();
     }
     return work;
   }

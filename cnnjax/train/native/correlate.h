@@ -146,13 +146,17 @@ struct Correlation : Gradients {
       const float* from = x + down.first * reading.line + across.first * reading.step;
       const float* by = piece.gradients + (down.first * width + across.first) * piece.step +
                         (quads ? Quads::Product(at / depth() % this->across())[1] * piece.lanes : 0);
-      constexpr int MOST = HOW == Reads::NEXT ? 4 : 1;  // Code for others would take long to compile.
-      if (walk.columns % MOST == 0)
-        Correlated<L, T, N, HOW, MOST>(from, rows, by, walk, to);
-      else if (walk.columns % 2 == 0)
-        Correlated<L, T, N, HOW, (MOST + 1) / 2>(from, rows, by, walk, to);
-      else
-        Correlated<L, T, N, HOW, 1>(from, rows, by, walk, to);
+      if constexpr (HOW == Reads::NEXT) {
+        if (walk.columns % 4 == 0) {
+          Correlated<L, T, N, HOW, 4>(from, rows, by, walk, to);
+          continue;
+        }
+        if (walk.columns % 2 == 0) {
+          Correlated<L, T, N, HOW, 2>(from, rows, by, walk, to);
+          continue;
+        }
+      }
+      Correlated<L, T, N, HOW, 1>(from, rows, by, walk, to);
     }
   }
 

@@ -1,7 +1,7 @@
 // Fewer products: four neighbours of a row together, by F(4, 3) of Winograd 1980 (Lavin & Gray 2016,
-// "Fast algorithms for convolutional neural networks", §4.2), along rows alone, where it rounds about
-// twice as much as the sum itself. Four outputs of three taps are made of 6 products for 12, each of
-// something of the six pixels d that they read and something of the taps w.
+// "Fast algorithms for convolutional neural networks", §4.2), along rows alone, where results are two
+// to five times as far off as the sum itself. Four outputs of three taps are made of 6 products for
+// 12, each of something of the six pixels d that they read and something of the taps w.
 //
 // Two further taps are three whose first is 0, two pixels on: 5 products more, since one is of the
 // first tap alone. Of 7 taps so 16 are left of 28.
@@ -11,9 +11,9 @@
 
 #include "products.h"
 
-constexpr int QUAD = 4, SIX = 6;  // Outputs, and the products that they are made of.
+constexpr int QUAD = 4, SIX = 6;          // Outputs, and the products that they are made of.
 constexpr int QUADS = WIDE == 8 ? 2 : 4;  // Of a tile: each has six sums.
-constexpr int LANE = ROWS;        // Channels whose products of one kind lie together.
+constexpr int LANE = ROWS;                // Channels whose products of one kind lie together.
 
 inline void SixOf(const float* const (&d)[SIX], float* __restrict to) {
   for (int i = 0; i < LANE; ++i) {
