@@ -31,7 +31,7 @@ struct Convolution : Weights {
     const Work rest =
         batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
-    const int tile = quads ? QUAD * QUADS : RUNS;
+    const int tile = quads ? QUAD * RUNS : RUNS;
     const long tiles = long(chunk) * pixels() / tile * panels.size() / sharers;
     Share(pool, chunks * sharers, [&](int item) {
       const int first = item / sharers * chunk, part = item % sharers;
@@ -40,7 +40,7 @@ struct Convolution : Weights {
       const long next = std::min(chunks, (item + threads) / sharers) * long(chunk);
       Ahead ahead(x + std::min<long>(batch, next) * image,
                   x + std::min<long>(batch, next + chunk) * image, tiles);
-      const float* from = Laid(x + first * image, count, padded);
+      const float* from = Laid(Images::Item(), x + first * image, count, padded);
       const Offset place = Offset(first) * pixels() * outputs;
       const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
       for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
@@ -54,11 +54,7 @@ struct Convolution : Weights {
   static constexpr Offset FITS = 1 << 16;     // Floats of a chunk's images as quads read them.
   static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
 
-  // Images as tiles read them.
-  const float* Laid(const float* x, int count, const Padded (&padded)[2]) const {
-    if (!quads) return Images::Item().Around(x, count, *this, padded);
-    return Images::Item().Made(count, *quads, padded, quads->Rows(x));
-  }
+  bool together() const { return quads && quads->together; }
 
   // Panels of two vectors, one, or half of one have tiles of their own.
   enum Kind { PAIRS, SINGLES, HALVES, KINDS };
@@ -74,12 +70,12 @@ struct Convolution : Weights {
     Work work;
     for (const Panel& panel : panels) {
       const Kind kind = KindOf(panel);
-      const bool lines = kind == HALVES || (kind == SINGLES && runs() && !each());
-      const int size = quads ? QUADS : kind == PAIRS ? PAIR : SINGLE;
-      const int together = lines && !quads ? RUNS : 0;
+      const bool lines = kind == HALVES || (kind == SINGLES && (quads || runs()) && !each());
+      const int size = together() ? QUADS : kind == PAIRS ? PAIR : SINGLE;
+      const int run = lines && !together() ? RUNS : 0;
       if (work[kind].empty())  // Weights of quads are turned as they are made.
         work[kind] =
-            Tiling{laid(), padded, flipped && !quads, images, bands, size, together}.Phases();
+            Tiling{laid(), padded, flipped && !quads, images, bands, size, run}.Phases();
     }
     return work;
   }
@@ -89,12 +85,12 @@ struct Convolution : Weights {
             Offset place, float* y, Ahead& ahead) const {
     const Offset output = panel.group * width() + panel.first;
     const End end = this->end.From(output, place + output);
-    x += (quads ? SIX : 1) * panel.group * depth() + (each() ? panel.first : 0);
+    x += channel(panel.group) + (each() ? panel.first : 0);
     y += place + output;
-    if (quads && panel.lanes == WIDE)
-      QuadTiles<WIDE, QUADS>(phase, panel, tiles, x, end, y, ahead);
-    else if (quads)
-      QuadTiles<HALF, QUADS>(phase, panel, tiles, x, end, y, ahead);
+    if (together() && panel.lanes == WIDE)
+      QuadTiles<WIDE>(phase, panel, tiles, x, end, y, ahead);
+    else if (together())
+      QuadTiles<HALF>(phase, panel, tiles, x, end, y, ahead);
     else if (each() && panel.lanes == WIDE)
       Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
     else if (each())
@@ -116,31 +112,48 @@ struct Convolution : Weights {
              const End& end, float* y, Ahead& ahead) const {
     for (const Tile& tile : tiles) {
       ahead.Part();
-      // Where the next tile is written must be in the cache as well.
-      if (&tile != &tiles.back())
-        for (int t = 0; t < T; ++t)
-          for (int n = 0; n < N; ++n)
-            __builtin_prefetch(y + phase.to[(&tile + 1)->place + t] + L * n, 1, 2);
-      Convolved<L, T, N, HOW>(x, phase.places.data() + tile.place, phase.step,
-                              phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
-                              panel.tap, tile.taps, depth(), panel.weights, panel.row, end, y,
-                              phase.to.data() + tile.place, panel.size);
+      if (&tile != &tiles.back()) Fetch<T, L * N>(phase.to.data() + (&tile + 1)->place, y);
+      const Offset* to = phase.to.data() + tile.place;
+      const auto convolved = [&](int product, int taps, const End& end, float* y, const Offset* to,
+                                 int size) {
+        Convolved<L, T, N, HOW>(x + (product ? product * quads->apart() : 0),
+                                phase.places.data() + tile.place, phase.step,
+                                phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
+                                panel.tap, taps, depth(), panel.weights + product * panel.product,
+                                panel.row, end, y, to, size);
+      };
+      if (!quads) {
+        convolved(0, tile.taps, end, y, to, panel.size);
+        continue;
+      }
+      float sums[SIX * T * N * L];
+      Offset own[T];
+      for (int t = 0; t < T; ++t) own[t] = t * N * L;
+      for (int k = 0; k < SIX; ++k)  // Of all threes but the first the first product is zero.
+        convolved(k, k ? tile.taps : tile.first, End{}, sums + k * T * N * L, own, N * L);
+      FoursWritten<L, T, N>(sums, end, y, to, outputs, panel.size);
     }
   }
 
-  template <int L, int Q>
+  template <int L>
   void QuadTiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles,
                  const float* x, const End& end, float* y, Ahead& ahead) const {
     for (const Tile& tile : tiles) {
       ahead.Part();
-      if (&tile != &tiles.back())
-        for (int q = 0; q < Q; ++q)
-          for (int i = 0; i < QUAD; ++i)
-            __builtin_prefetch(y + phase.to[(&tile + 1)->place + q] + i * outputs, 1, 2);
-      ConvolvedQuads<L, Q>(x, phase.places.data() + tile.place, phase.taps.data() + tile.tap,
-                           phase.weights.data() + tile.tap, quads->threes(), panel.tap, tile.taps,
-                           depth(), panel.weights, end, y, phase.to.data() + tile.place, outputs,
-                           panel.size);
+      if (&tile != &tiles.back()) Fetch<QUADS, L>(phase.to.data() + (&tile + 1)->place, y);
+      ConvolvedQuads<L, QUADS>(x, phase.places.data() + tile.place, phase.taps.data() + tile.tap,
+                               phase.weights.data() + tile.tap, panel.tap, tile.taps, depth(),
+                               panel.weights, end, y, phase.to.data() + tile.place, outputs,
+                               panel.size);
     }
+  }
+
+  // Where the next tile is written must be in the cache as well.
+  template <int T, int FLOATS>
+  void Fetch(const Offset* to, const float* y) const {
+    for (int t = 0; t < T; ++t)
+      for (int i = 0; i < (quads ? QUAD : 1); ++i)
+        for (int n = 0; n < FLOATS; n += Ahead::LINE)
+          __builtin_prefetch(y + to[t] + i * outputs + n, 1, 2);
   }
 };

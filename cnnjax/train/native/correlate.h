@@ -15,35 +15,41 @@ struct Correlation : Gradients {
     const int fits = static_cast<int>((shared() ? CACHED : 0) / std::max<Offset>(1, image));
     const int chunk =
         std::max(1, std::min(std::max(enough, fits), shared() ? batch : (batch + parts - 1) / parts));
-    const Reading reading = ReadingOf(padded);
+    const Plan read = Vectors();
+    const Reading reading = ReadingOf(read, padded, chunk);
     const int slots = shared() ? 1 : parts, blocks = (rows() + block() - 1) / block();
     // Sums are made in the result, where they lie as it does.
     const bool there = slots == 1 && !quads && (each() || (groups == 1 && row() == width()));
     std::vector<float> own_sums(there ? 0 : size() * slots);
     float* sums = there ? w : own_sums.data();
     if (there) std::memset(w, 0, sizeof(float) * size());
-    const auto chunks = [&](Images& images, int first, int last, const auto& add) {
+    const auto chunks = [&](Images& images, int first, int last, const auto& all, const auto& add) {
       std::vector<float> own;
       for (int at = first; at < last; at += chunk) {
         const int count = std::min(chunk, last - at), places = count * pixels();
         const float* from = x + std::size_t(at) * axes[0].in * axes[1].in * channels;
-        const float* xs = quads ? images.Made(count, *quads, padded, quads->Rows(from))
-                                : images.Around(from, count, *this, padded);
-        add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own), count);
+        const float* xs = vectors() ? ByVectors(images, from, count, chunk, read, padded, all)
+                                    : Laid(images, from, count, padded);
+        add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own, all), count);
       }
     };
     if (shared()) {
+      const auto all = [&](int count, const auto& work) { Share(pool, count, work); };
       const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int count) {
         Share(pool, blocks, [&](int block) { Add(reading, xs, pieces, count, block, sums); });
       };
-      chunks(Images::Call(), 0, batch, add);
+      chunks(Images::Call(), 0, batch, all, add);
     } else {
+      const auto all = [](int count, const auto& work) {
+        for (int i = 0; i < count; ++i) work(i);
+      };
       Share(pool, parts, [&](int part) {
         const auto add = [&](const float* xs, const std::vector<Piece>& pieces, int count) {
           for (int block = 0; block < blocks; ++block)
             Add(reading, xs, pieces, count, block, sums + part * size());
         };
-        chunks(Images::Item(), long(batch) * part / parts, long(batch) * (part + 1) / parts, add);
+        chunks(Images::Item(), long(batch) * part / parts, long(batch) * (part + 1) / parts, all,
+               add);
       });
     }
     if (!there) Gather(sums, slots, w);
@@ -75,20 +81,50 @@ struct Correlation : Gradients {
     Offset image, line, step;        // From one to the next.
   };
 
-  Reading ReadingOf(const Padded (&padded)[2]) const {
+  // The same of ROWS channels, where each vector of them has images of its own.
+  Plan Vectors() const {
+    if (!vectors()) return *this;
+    Shape shape = *this;
+    shape.channels = ROWS;
+    return {shape, quads ? std::optional<Quads>(shape) : std::nullopt};
+  }
+
+  // [C / ROWS, chunk] images of ROWS channels.
+  template <typename All>
+  const float* ByVectors(Images& images, const float* x, int count, int chunk, const Plan& read,
+                         const Padded (&padded)[2], const All& all) const {
+    float* to = images.Room(channels / ROWS * chunk, read.laid(), padded);
+    all(channels / ROWS * count, [&](int item) {
+      const int vector = item / count, image = item % count, columns = axes[1].in;
+      const auto make = [&](int, int r, float* row) {
+        const float* from = x + (Offset(image) * axes[0].in + r) * columns * channels + vector * ROWS;
+        if (quads) return read.quads->Row(from, channels, row);
+        for (int i = 0; i < columns; ++i) Put<ROWS>(At<ROWS>(from + i * channels), row + i * ROWS);
+      };
+      images.Rows(vector * chunk + image, read.laid(), padded, to, make);
+    });
+    return to;
+  }
+
+  Reading ReadingOf(const Plan& read, const Padded (&padded)[2], int chunk) const {
     const Axis &down = axes[0], &across = axes[1];
-    const Offset line = Offset(padded[1].size) * laid().channels;
+    const Shape& laid = read.laid();
+    const Offset line = Offset(padded[1].size) * laid.channels;
     Reading found{{}, {}, {}, padded[0].size * line, down.stride * line,
-                  Offset(laid().axes[1].stride) * laid().channels};
+                  Offset(laid.axes[1].stride) * laid.channels};
     for (int i = 0; i < down.taps; ++i) found.down.push_back(SpanOf(down, i));
     for (int j = 0; j < this->across(); ++j)
       found.across.push_back(quads ? Span{0, quads->axes[1].out} : SpanOf(across, j));
     for (int i = 0; i < down.taps; ++i)
       for (int j = 0; j < this->across(); ++j)
         for (int c = 0; c < depth(); ++c) {
+          const int first = vectors() ? c / ROWS * ROWS : 0;
+          const Offset images = Offset(first / ROWS) * chunk * found.image;
           const Offset at = (i * down.dilation - down.low + padded[0].before) * line;
           const Offset beside = j * across.dilation - across.low + padded[1].before;
-          found.rows.push_back(at + (quads ? quads->At(j, c) : beside * channels + c));
+          const Offset channel =
+              quads ? read.quads->At(j, c - first) : beside * laid.channels + c - first;
+          found.rows.push_back(images + at + channel);
         }
     return found;
   }
@@ -99,8 +135,7 @@ struct Correlation : Gradients {
     const int first = number * block(), last = std::min(rows(), first + block());
     float spare[2 * WIDE] = {};  // For sums that nobody wants.
     for (const Piece& piece : pieces) {
-      const float* from =
-          x + (quads ? SIX : 1) * piece.group * depth() + (each() ? piece.first : 0);
+      const float* from = x + channel(piece.group) + (each() ? piece.first : 0);
       float* to = sums + std::size_t(piece.group) * rows() * row() + piece.first;
       const auto tiles = [&](auto add) {
         (this->*add)(reading, from, piece, images, first, last, to, spare);

@@ -78,6 +78,8 @@ inline Padded PaddedFor(const Axis& a) {
 // Has the processor fetch floats that are read next, in equal parts while something else is computed.
 class Ahead {
  public:
+  static constexpr long LINE = 16;  // Of a cache.
+
   Ahead(const float* from, const float* to, long parts)
       : at_(from), end_(to), part_((to - from) / std::max(1L, parts) / LINE * LINE + LINE) {}
 
@@ -87,7 +89,6 @@ class Ahead {
   }
 
  private:
-  static constexpr long LINE = 16;  // Of a cache.
   const float *at_, *end_;
   const long part_;
 };
@@ -108,21 +109,31 @@ class Images {
   // Rows as make(image, row, to) makes them, with zeros around.
   template <typename Make>
   const float* Made(int count, const Shape& s, const Padded (&padded)[2], const Make& make) {
-    const int rows = s.axes[0].in, columns = s.axes[1].in;
-    const std::size_t line = std::size_t(padded[1].size) * s.channels;
-    const std::size_t image = padded[0].size * line;
-    const std::array<int, 7> laid{rows,           columns,           padded[0].before,
+    float* to = Room(count, s, padded);
+    for (int i = 0; i < count; ++i) Rows(i, s, padded, to, make);
+    return to;
+  }
+
+  // Where such rows go, with the zeros.
+  float* Room(int count, const Shape& s, const Padded (&padded)[2]) {
+    const std::size_t image = std::size_t(padded[0].size) * padded[1].size * s.channels;
+    const std::array<int, 7> laid{s.axes[0].in,   s.axes[1].in,      padded[0].before,
                                   padded[0].size, padded[1].before, padded[1].size,
                                   s.channels};
     if (laid_ != laid) copy_.clear();  // Else the zeros of the last time are where they must be.
     laid_ = laid;
     if (copy_.size() < count * image) copy_.resize(count * image);
-    for (int i = 0; i < count; ++i)
-      for (int r = 0; r < rows; ++r)
-        make(i, r,
-             copy_.data() + i * image + (r + padded[0].before) * line +
-                 std::size_t(padded[1].before) * s.channels);
     return copy_.data();
+  }
+
+  template <typename Make>
+  static void Rows(int image, const Shape& s, const Padded (&padded)[2], float* to,
+                   const Make& make) {
+    const std::size_t line = std::size_t(padded[1].size) * s.channels;
+    for (int r = 0; r < s.axes[0].in; ++r)
+      make(image, r,
+           to + (std::size_t(image) * padded[0].size + r + padded[0].before) * line +
+               std::size_t(padded[1].before) * s.channels);
   }
 
   // Of an item of work: this thread's, until its next item.

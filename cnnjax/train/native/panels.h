@@ -11,7 +11,7 @@
 struct Panel {
   int group, first, size, lanes;  // It is `lanes` wide: zeros follow what is less.
   const float* weights;
-  Offset row, tap;
+  Offset row, tap, product;  // The last from one of six products to the next.
 };
 
 struct Weights : Plan {
@@ -28,27 +28,28 @@ struct Weights : Plan {
     if (each()) {
       for (int c = 0; c < channels; c += panels.back().lanes) {
         const int lanes = channels - c >= WIDE ? WIDE : HALF;
-        panels.push_back({0, c, lanes, lanes, w + c, outputs, outputs});
+        panels.push_back({0, c, lanes, lanes, w + c, outputs, outputs, 0});
       }
       return panels;
     }
     const bool direct = !quads && !flipped && width() % HALF == 0 && width() <= 2 * WIDE;
     const Offset padded = (width() + HALF - 1) / HALF * HALF;
-    const Offset rows = quads ? SIX * depth() : depth();  // Of a tap, or of three of them.
-    const Offset matrix = laid().taps() * rows;
+    const Offset rows = Offset(laid().taps()) * depth(), matrix = quads ? SIX * rows : rows;
     if (!direct) own.reset(new float[matrix * padded * groups]);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += panels.back().lanes) {
         const int left = width() - o;
-        const bool two = left > WIDE + HALF && !quads && !runs();
+        const bool two = left > WIDE + HALF && (quads || !runs());
         const int lanes = two ? 2 * WIDE : left > HALF ? WIDE : HALF;
         const int size = std::min(left, lanes);
         if (direct) {
           const float* from = w + group * width() + o;
-          panels.push_back({group, o, size, lanes, from, outputs, Offset(depth()) * outputs});
+          panels.push_back({group, o, size, lanes, from, outputs, Offset(depth()) * outputs, 0});
         } else {
           const float* to = own.get() + matrix * (group * padded + o);
-          panels.push_back({group, o, size, lanes, to, lanes, rows * lanes});
+          const bool six = quads && quads->together;  // Products of a row lie together.
+          panels.push_back({group, o, size, lanes, to, (six ? SIX : 1) * lanes,
+                            (six ? SIX : 1) * Offset(depth()) * lanes, six ? lanes : rows * lanes});
         }
       }
     if (quads)
@@ -78,7 +79,8 @@ struct Weights : Plan {
       const float* three[3];
       for (int i = 0; i < 3; ++i)
         three[i] = taps.data() + Offset(t && !i ? columns : 2 * t + i) * size;
-      SixOfTaps(three, depth(), panel.lanes, to + (row * (columns / 2) + t) * panel.tap);
+      SixOfTaps(three, depth(), panel.lanes, to + (row * (columns / 2) + t) * panel.tap, panel.row,
+                panel.product);
     }
   }
 

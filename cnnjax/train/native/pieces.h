@@ -20,9 +20,14 @@ struct Gradients : Plan {
   // Whether every tile is of one tap, which reads nothing around the images.
   bool whole() const { return !each() && depth() % ROWS == 0; }
   bool shared() const { return size() > (quads ? 2 * MANY : MANY); }
+  // Whether each vector of channels has images of its own, since so many sums read it one by one.
+  bool vectors() const { return shared() && whole() && groups == 1; }
 
-  // Gradients as they are, where they are whole vectors and lie close together, or piece by piece.
-  std::vector<Piece> Pieces(const float* g, int places, std::vector<float>& own) const {
+  // Gradients as they are, where they are whole vectors and lie close together, or piece by piece;
+  // all(n, work) does work(0) to work(n - 1).
+  template <typename All>
+  std::vector<Piece> Pieces(const float* g, int places, std::vector<float>& own,
+                            const All& all) const {
     std::vector<Piece> pieces;
     if (each()) {
       for (int c = 0; c < channels; c += pieces.back().lanes) {
@@ -49,16 +54,13 @@ struct Gradients : Plan {
         }
         float* to = own.data() + std::size_t(places / four * six) * (group * row() + o);
         pieces.push_back({group, o, size, lanes, to, six * lanes});
-        const auto six_of = size < lanes   ? SixOfGradients<0>
-                            : size == WIDE ? SixOfGradients<WIDE>
-                            : size == HALF ? SixOfGradients<HALF>
-                                           : SixOfGradients<2 * WIDE>;
-        for (int p = 0; p < places; p += four, from += four * outputs, to += six * lanes)
-          if (quads)
-            six_of(from, outputs, size, lanes, to);
-          else
-            std::memcpy(to, from, sizeof(float) * size);
       }
+    if (!direct)
+      all(static_cast<int>(pieces.size()), [&](int i) {
+        const Piece& piece = pieces[i];
+        Fill(piece, g + piece.group * width() + piece.first, places,
+             own.data() + (piece.gradients - own.data()));
+      });
     return pieces;
   }
 
@@ -77,6 +79,20 @@ struct Gradients : Plan {
   }
 
  private:
+  void Fill(const Piece& piece, const float* from, int places, float* to) const {
+    const int size = piece.size, lanes = piece.lanes;
+    const auto six_of = size < lanes   ? SixOfGradients<0>
+                        : size == WIDE ? SixOfGradients<WIDE>
+                        : size == HALF ? SixOfGradients<HALF>
+                                       : SixOfGradients<2 * WIDE>;
+    const int each = quads ? QUAD : 1;
+    for (int p = 0; p < places; p += each, from += each * outputs, to += piece.step)
+      if (quads)
+        six_of(from, outputs, size, lanes, to);
+      else
+        std::memcpy(to, from, sizeof(float) * size);
+  }
+
   static constexpr std::size_t MANY = 1 << 16;  // Weights.
 
   // The same of sums of products: of all slots, three by three.

@@ -7,7 +7,7 @@
 // So many places from the first one on, with so many taps.
 struct Tile {
   std::size_t place, tap;
-  int taps;
+  int taps, first;  // Of which so many are of the first column, and come first.
 };
 
 // The outputs phase, phase + holes, ... of both axes in some images.
@@ -132,6 +132,10 @@ struct Tiling {
           tile.tap = phase.taps.size();
           List(blocks, block, end, rows, columns, phase);
           tile.taps = static_cast<int>(phase.taps.size() - tile.tap);
+          const auto list = phase.weights.begin() + tile.tap;
+          tile.first = static_cast<int>(
+              std::count_if(list, phase.weights.end(),
+                            [&](Offset tap) { return tap % shape.axes[1].taps == 0; }));
         }
         listed = alone ? block : blocks.size();
         tile.place = begin;
@@ -157,8 +161,8 @@ struct Tiling {
         for (std::size_t j = 0; j < columns.size(); ++j)
           if (blocks[block].down->met[i] && blocks[block].across->met[j])
             met[i * columns.size() + j] = true;
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      for (std::size_t j = 0; j < columns.size(); ++j)
+    for (std::size_t j = 0; j < columns.size(); ++j)
+      for (std::size_t i = 0; i < rows.size(); ++i)
         if (met[i * columns.size() + j]) {
           const int tap = rows[i].tap * shape.axes[1].taps + columns[j].tap;
           phase.taps.push_back((rows[i].off + padded[0].before) * Line() +

@@ -12,34 +12,41 @@
 #include "products.h"
 
 constexpr int QUAD = 4, SIX = 6;          // Outputs, and the products that they are made of.
-constexpr int QUADS = WIDE == 8 ? 2 : 4;  // Of a tile: each has six sums.
-constexpr int LANE = ROWS;                // Channels whose products of one kind lie together.
+constexpr int QUADS = WIDE == 8 ? 2 : 4;  // Of a tile that sums all six products together.
 
-inline void SixOf(const float* const (&d)[SIX], float* __restrict to) {
-  for (int i = 0; i < LANE; ++i) {
-    const float d1 = d[1][i], d2 = d[2][i], d3 = d[3][i], d4 = d[4][i];
-    const float even = d4 - 4 * d2, odd = d3 - 4 * d1, evens = d4 - d2, odds = 2 * (d3 - d1);
-    to[i] = 4 * d[0][i] - 5 * d2 + d4;
-    to[LANE + i] = even + odd;
-    to[2 * LANE + i] = even - odd;
-    to[3 * LANE + i] = evens + odds;
-    to[4 * LANE + i] = evens - odds;
-    to[5 * LANE + i] = 4 * d1 - 5 * d3 + d[5][i];
+// Of six pixels of so many channels: each product's are `apart` from those of the one before, and
+// `block` from one vector of channels to the next.
+inline void SixOf(const float* const (&d)[SIX], int channels, float* to, Offset apart,
+                  Offset block) {
+  using V = typename Lanes<ROWS>::type;
+  for (int c = 0; c < channels; c += ROWS, to += block) {
+    V v[SIX];
+#pragma GCC unroll 6
+    for (int i = 0; i < SIX; ++i) v[i] = At<ROWS>(d[i] + c);
+    const V even = v[4] - 4 * v[2], odd = v[3] - 4 * v[1];
+    const V evens = v[4] - v[2], odds = 2 * (v[3] - v[1]);
+    Put<ROWS>(4 * v[0] - 5 * v[2] + v[4], to);
+    Put<ROWS>(even + odd, to + apart);
+    Put<ROWS>(even - odd, to + 2 * apart);
+    Put<ROWS>(evens + odds, to + 3 * apart);
+    Put<ROWS>(evens - odds, to + 4 * apart);
+    Put<ROWS>(4 * v[1] - 5 * v[3] + v[5], to + 5 * apart);
   }
 }
 
-// Of three taps [3][rows, lanes] to [rows, 6, lanes].
-inline void SixOfTaps(const float* const (&w)[3], int rows, int lanes, float* __restrict to) {
-  for (int r = 0; r < rows; ++r, to += SIX * lanes)
+// Of three taps [3][rows, lanes], from one row to the next and from one product to the next.
+inline void SixOfTaps(const float* const (&w)[3], int rows, int lanes, float* __restrict to,
+                      Offset row, Offset product) {
+  for (int r = 0; r < rows; ++r, to += row)
     for (int i = 0; i < lanes; ++i) {
       const int at = r * lanes + i;
       const float w0 = w[0][at], w1 = w[1][at], w2 = w[2][at];
       to[i] = w0 / 4;
-      to[lanes + i] = (w0 + w1 + w2) / -6;
-      to[2 * lanes + i] = (w0 - w1 + w2) / -6;
-      to[3 * lanes + i] = (w0 + 2 * w1 + 4 * w2) / 24;
-      to[4 * lanes + i] = (w0 - 2 * w1 + 4 * w2) / 24;
-      to[5 * lanes + i] = w2;
+      to[product + i] = (w0 + w1 + w2) / -6;
+      to[2 * product + i] = (w0 - w1 + w2) / -6;
+      to[3 * product + i] = (w0 + 2 * w1 + 4 * w2) / 24;
+      to[4 * product + i] = (w0 - 2 * w1 + 4 * w2) / 24;
+      to[5 * product + i] = w2;
     }
 }
 
@@ -70,96 +77,109 @@ inline void ThreeOf(const float* const (&m)[SIX], int size, bool first, float* c
   }
 }
 
-// Four outputs of the sums of their products.
-template <typename V>
-[[gnu::always_inline]] inline void FourOf(const V (&m)[SIX], V (&y)[QUAD]) {
-  const V sum = m[1] + m[2], difference = m[1] - m[2], sums = m[3] + m[4], differences = m[3] - m[4];
-  y[0] = m[0] + sum + sums;
-  y[1] = difference + 2 * differences;
-  y[2] = sum + 4 * sums;
-  y[3] = difference + 8 * differences + m[5];
+// What becomes of the sums of a quad's products, as `Written`, of four outputs `apart` in y.
+template <int L, int N>
+[[gnu::always_inline]] inline void FourWritten(
+    const std::array<const typename Lanes<L>::type*, N>& products, const End& end, float* y,
+    Offset to, Offset apart, int width) {
+  using V = typename Lanes<L>::type;
+  V four[QUAD][N];
+  for (int n = 0; n < N; ++n) {
+    const V* m = products[n];
+    const V sum = m[1] + m[2], difference = m[1] - m[2];
+    const V sums = m[3] + m[4], differences = m[3] - m[4];
+    four[0][n] = m[0] + sum + sums;
+    four[1][n] = difference + 2 * differences;
+    four[2][n] = sum + 4 * sums;
+    four[3][n] = difference + 8 * differences + m[5];
+  }
+  const Offset places[QUAD] = {to, to + apart, to + 2 * apart, to + 3 * apart};
+  Written<L, QUAD, N>(four, end, y, places, width);
 }
 
-// Adds to Q quads of L outputs what three taps say, from their product FIRST on.
-template <int L, int Q, int FIRST>
-[[gnu::always_inline]] inline void AccumulateQuads(typename Lanes<L>::type (&sum)[Q][SIX],
-                                                   const float* from, const Offset* places,
-                                                   int depth, const float* by) {
-  const float* at[Q];
-#pragma GCC unroll 32
-  for (int q = 0; q < Q; ++q) at[q] = from + places[q];
-  for (int block = 0; block < depth; block += LANE) {
-    for (int c = 0; c < LANE; ++c, by += SIX * L) {
-#pragma GCC unroll 6
-      for (int k = FIRST; k < SIX; ++k) {
-        const typename Lanes<L>::type b = At<L>(by + k * L);
-#pragma GCC unroll 32
-        for (int q = 0; q < Q; ++q) sum[q][k] += at[q][k * LANE] * b;
-      }
-#pragma GCC unroll 32
-      for (int q = 0; q < Q; ++q) ++at[q];
+// The same of T quads, each product's [T][N * L], from where they were summed.
+template <int L, int T, int N>
+void FoursWritten(const float* sums, const End& end, float* y, const Offset* to, Offset apart,
+                  int width) {
+  for (int t = 0; t < T; ++t, sums += N * L) {
+    typename Lanes<L>::type m[N][SIX];
+    std::array<const typename Lanes<L>::type*, N> products;
+    for (int n = 0; n < N; ++n) {
+      for (int k = 0; k < SIX; ++k) m[n][k] = At<L>(sums + k * T * N * L + n * L);
+      products[n] = m[n];
     }
-#pragma GCC unroll 32
-    for (int q = 0; q < Q; ++q) at[q] += (SIX - 1) * LANE;
+    FourWritten<L, N>(products, end, y, to[t], apart, width);
   }
 }
 
-// As `Convolved`, of Q quads: three taps read depth times six floats and as many rows of weights. The
-// first three have all of the products, others no first. Outputs are `apart` in y.
+// As `Convolved`, of Q quads of L outputs, whose six products are summed together: those of ROWS
+// channels and their weights lie one after the other. Outputs are `apart` in y.
 template <int L, int Q>
 void ConvolvedQuads(const float* x, const Offset* places, const Offset* taps, const Offset* weights,
-                    int threes, Offset tap, int count, int depth, const float* w, const End& end,
-                    float* y, const Offset* to, Offset apart, int width) {
-  using V = typename Lanes<L>::type;
-  V sum[Q][SIX] = {};
+                    Offset tap, int count, int depth, const float* w, const End& end, float* y,
+                    const Offset* to, Offset apart, int width) {
+  typename Lanes<L>::type sum[Q][SIX] = {};
   for (int k = 0; k < count; ++k) {
-    const float *from = x + taps[k], *by = w + weights[k] * tap;
-    if (weights[k] % threes)
-      AccumulateQuads<L, Q, 1>(sum, from, places, depth, by);
-    else
-      AccumulateQuads<L, Q, 0>(sum, from, places, depth, by);
-  }
-  V four[QUAD * Q][1];
-  Offset each[QUAD * Q];
+    const float *from = x + taps[k], *by = w + weights[k] * tap, *at[Q];
 #pragma GCC unroll 32
-  for (int q = 0; q < Q; ++q) {
-    V found[QUAD];
-    FourOf(sum[q], found);
-#pragma GCC unroll 4
-    for (int i = 0; i < QUAD; ++i) {
-      four[QUAD * q + i][0] = found[i];
-      each[QUAD * q + i] = to[q] + i * apart;
+    for (int q = 0; q < Q; ++q) at[q] = from + places[q];
+    for (int block = 0; block < depth; block += ROWS) {
+      for (int c = 0; c < ROWS; ++c, by += SIX * L) {
+#pragma GCC unroll 6
+        for (int i = 0; i < SIX; ++i) {
+          const auto b = At<L>(by + i * L);
+#pragma GCC unroll 32
+          for (int q = 0; q < Q; ++q) sum[q][i] += at[q][i * ROWS] * b;
+        }
+#pragma GCC unroll 32
+        for (int q = 0; q < Q; ++q) ++at[q];
+      }
+#pragma GCC unroll 32
+      for (int q = 0; q < Q; ++q) at[q] += (SIX - 1) * ROWS;
     }
   }
-  Written<L, QUAD * Q, 1>(four, end, y, each, width);
+#pragma GCC unroll 32
+  for (int q = 0; q < Q; ++q) FourWritten<L, 1>({sum[q]}, end, y, to[q], apart, width);
 }
 
-// A convolution by such products as one of quads: [B, H, W, C] becomes [B, H, starts, C / LANE, 6,
-// LANE], from each start on six pixels; its taps are threes, each a start after the one before.
+// A convolution by such products as one of quads: its taps are threes, each a start after the one
+// before, and from each start on six pixels [B, H, W, C] are [B, H, 6, starts, C], for one product to
+// be summed after the other. Of few outputs and three taps they are [B, H, starts, C / ROWS, 6, ROWS],
+// for all six together, since a product by itself would be too little.
 struct Quads : Shape {
   // For shapes where that takes less time: of many channels the weights do, and rounding grows.
   static std::optional<Quads> Of(const Shape& s) {
     const Axis& a = s.axes[1];
     const bool plain = a.stride == 1 && a.dilation == 1 && a.holes == 1 && a.taps % 2;
     if (!plain || a.taps < 3 || a.out % QUAD || s.each()) return {};
-    if (s.depth() % LANE || s.depth() > MANY) return {};
+    if (s.depth() % ROWS || s.depth() > MANY) return {};
     long direct = 0;  // Taps of a row that read pixels.
     for (int i = 0; i < a.out; ++i)
       for (int t = 0; t < a.taps; ++t) direct += a.has(i + t - a.low);
     const int quads = a.out / QUAD, threes = a.taps / 2;
-    if (threes > 1 && quads < 4) return {};  // What they read is three times the images.
+    if (quads < (threes > 1 ? 4 : 2)) return {};  // What they read is up to three times the images.
     if (10 * quads * Products(threes) > 7 * direct) return {};
     return Quads(s);
   }
 
-  // A quad has four times the outputs, and a start six times the channels, of a pixel.
-  explicit Quads(const Shape& s) : Shape(s), low(s.axes[1].low), columns(s.axes[1].in) {
+  // A quad has four times the outputs of a pixel. 
+  explicit Quads(const Shape& s)
+      : Shape(s),
+        together(s.axes[1].taps == 3 && s.width() <= WIDE),
+        low(s.axes[1].low),
+        columns(s.axes[1].in) {
     const int threes = s.axes[1].taps / 2, quads = s.axes[1].out / QUAD, hop = threes > 1 ? 2 : 1;
-    axes[1] = {(quads - 1) * hop + threes, quads, threes, hop, 0, 1, 1};
-    channels *= SIX;
+    starts = (quads - 1) * hop + threes;
+    axes[1] = {starts, quads, threes, hop, 0, 1, 1};
     outputs *= QUAD;
+    (together ? channels : axes[1].in) *= SIX;
   }
 
+  bool together;  // All products of a quad.
+
+  // From one product to the next, and from so many channels to the next.
+  Offset apart() const { return together ? ROWS : Offset(starts) * channels; }
+  Offset block() const { return together ? SIX * ROWS : ROWS; }
   int threes() const { return axes[1].taps; }
   int products() const { return Products(threes()); }
 
@@ -172,38 +192,29 @@ struct Quads : Shape {
   // How far from a start channel c of a product is.
   Offset At(int number, int c) const {
     const auto [three, k] = Product(number);
-    return Offset(three) * channels + c / LANE * SIX * LANE + k * LANE + c % LANE;
+    return k * apart() + Offset(three) * channels + c / ROWS * block() + c % ROWS;
   }
 
-  // What makes rows of such images, of images x [count, H, W, C]: (image, row, to).
-  auto Rows(const float* x) const {
-    const int depth = channels / SIX;
-    return [=, zeros = std::vector<float>(depth), *this](int image, int r, float* to) {
-      Row(x + (Offset(image) * axes[0].in + r) * columns * depth, zeros.data(), to);
-    };
+  // Of the pixels of a row, `pixel` from each other, what its starts are.
+  void Row(const float* x, Offset pixel, float* to) const {
+    static const float ZEROS[MANY] = {};
+    const int hop = QUAD / axes[1].stride, depth = together ? channels / SIX : channels;
+    const Offset apart = this->apart(), block = this->block();
+    for (int start = 0; start < starts; ++start, to += channels) {
+      const float* d[SIX];
+      for (int i = 0; i < SIX; ++i) {
+        const int at = start * hop - low + i;
+        d[i] = 0 <= at && at < columns ? x + at * pixel : ZEROS;
+      }
+      SixOf(d, depth, to, apart, block);
+    }
   }
 
  private:
-  static constexpr int MANY = 128;
-  int low, columns;
+  static constexpr int MANY = 256;
+  int low, columns, starts;
 
   static int Products(int threes) { return 1 + (SIX - 1) * threes; }
-
-  // Of the pixels of a row what its starts are.
-  void Row(const float* x, const float* zeros, float* to) const {
-    const int depth = channels / SIX, apart = QUAD / axes[1].stride;
-    for (int start = 0; start < axes[1].in; ++start) {
-      const float* d[SIX];
-      for (int i = 0; i < SIX; ++i) {
-        const int at = start * apart - low + i;
-        d[i] = 0 <= at && at < columns ? x + Offset(at) * depth : zeros;
-      }
-      for (int c = 0; c < depth; c += LANE, to += SIX * LANE) {
-        SixOf(d, to);
-        for (int i = 0; i < SIX; ++i) d[i] += LANE;
-      }
-    }
-  }
 };
 
 // A convolution as it is computed.
@@ -211,4 +222,16 @@ struct Plan : Shape {
   std::optional<Quads> quads = Quads::Of(*this);
 
   const Shape& laid() const { return quads ? static_cast<const Shape&>(*quads) : *this; }
+  // Where a group's channels begin.
+  Offset channel(int group) const {
+    return quads ? Offset(group) * depth() / ROWS * quads->block() : Offset(group) * depth();
+  }
+
+  // Images as they are read, with zeros around.
+  const float* Laid(Images& images, const float* x, int count, const Padded (&padded)[2]) const {
+    if (!quads) return images.Around(x, count, *this, padded);
+    return images.Made(count, *quads, padded, [&](int image, int r, float* to) {
+      quads->Row(x + (Offset(image) * axes[0].in + r) * axes[1].in * channels, channels, to);
+    });
+  }
 };
