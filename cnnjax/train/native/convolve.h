@@ -122,7 +122,7 @@ struct Convolution : Weights {
                                 panel.tap, taps, depth(), panel.weights + product * panel.product,
                                 panel.row, end, y, to, size);
       };
-      if (!quads) {
+      if (HOW == Reads::VECTORS || !quads) {
         convolved(0, tile.taps, end, y, to, panel.size);
         continue;
       }
