@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
 
 _ERASED, _ERASED_ASPECTS = (0.02, 0.33), (0.3, 3.3)
+WORDS = 5  # That `augment` draws for an example, whatever it changes.
 _PLACES = (1, 2, 3, 4)  # Of the later draws among an example's: erasing, crop, colour, operations.
 
 
@@ -76,9 +77,20 @@ def _distort_one(
     return image
 
 
-def augment(images: "jax.Array", keys: "jax.Array", spec: Augment) -> "jax.Array":
+def words(keys: "jax.Array") -> "jax.Array":
+    """What `augment` draws by typed keys [...]: uint32 [..., WORDS]."""
+    import jax
+    import jax.numpy as jnp
+
+    drawn = jax.vmap(lambda key: jax.random.bits(key, (WORDS,), jnp.uint32))(keys.reshape(-1))
+    return drawn.reshape(*keys.shape, WORDS)
+
+
+def augment(
+    images: "jax.Array", keys: "jax.Array", spec: Augment, drawn: "jax.Array | None" = None
+) -> "jax.Array":
     """Images [B, H, W, C], float or uint8, moved, mirrored and blanked at random by their typed
-    keys [B].
+    keys [B], and by the `words` of these where they are drawn already.
 
     Raises:
       UserError: a reflected border as wide as the image.
@@ -90,10 +102,13 @@ def augment(images: "jax.Array", keys: "jax.Array", spec: Augment) -> "jax.Array
     shortest = min(images.shape[1:3])
     if spec.border == "reflect" and spec.pad >= shortest:
         raise UserError(f"pad={spec.pad}: a reflected border is at most {shortest - 1} pixels here")
-    return jax.vmap(lambda image, key: _augment_one(image, key, spec))(images, keys)
+    drawn = words(keys) if drawn is None else drawn
+    return jax.vmap(lambda *one: _augment_one(*one, spec))(images, keys, drawn)
 
 
-def _augment_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Array":
+def _augment_one(
+    image: "jax.Array", key: "jax.Array", drawn: "jax.Array", spec: Augment
+) -> "jax.Array":
     """[H, W, C]. Crop and flip are one look-up of pixels: under vmap, and in a loop on the CPU,
     that takes a fraction of what padding and slicing does."""
     import jax
@@ -101,7 +116,7 @@ def _augment_one(image: "jax.Array", key: "jax.Array", spec: Augment) -> "jax.Ar
 
     height, width, _ = image.shape
     # Each draw has its place, so that turning one kind of change on leaves the others alone.
-    top, left, mirrored, y, x = jax.random.bits(key, (5,), jnp.uint32)
+    top, left, mirrored, y, x = drawn
     rows, columns = jnp.arange(height, dtype=jnp.int32), jnp.arange(width, dtype=jnp.int32)
     row, column = rows, columns
     if spec.flip:

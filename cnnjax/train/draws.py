@@ -1,5 +1,6 @@
-"""What is drawn at random in a training, from its key: the order of its examples, and a key for
-each of them at each step. No net has a part in it, so that one program serves them all."""
+"""What is drawn at random in a training, from its key: the order of its examples, and for each of
+them at each step a key and the words that move it. No net has a part in it, so that one program
+serves them all."""
 
 from functools import partial
 from typing import NamedTuple
@@ -7,19 +8,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from cnnjax.data import augment
 from cnnjax.data.order import order
 
 
 class Draws(NamedTuple):
-    """Of an epoch: the numbers of the examples of each step and their keys, both [steps, B]."""
+    """Of an epoch: the numbers of the examples of each step and their keys, both [steps, B], and
+    what `data.augment` draws by these: [steps, B, WORDS]."""
 
     rows: jax.Array
     keys: jax.Array
+    words: jax.Array
 
-    def at(self, step: jax.Array, places: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Numbers and keys at some places of a step's batch, both as `places`."""
+    def at(self, step: jax.Array, places: jax.Array) -> "Draws":
+        """Of some places of a step's batch: numbers and keys as `places`, words [..., WORDS]."""
         step = step % self.rows.shape[0]
-        return self.rows[step, places], self.keys[step, places]
+        return Draws(*(drawn[step, places] for drawn in self))
 
 
 @partial(jax.jit, static_argnames=("examples", "size"))
@@ -28,7 +32,8 @@ def draws(key: jax.Array, epoch: jax.Array | int, examples: int, size: int) -> D
     steps = examples // size
     rows = order(key, epoch, examples)[: steps * size].reshape(steps, size)
     each = jax.vmap(lambda step: step_keys(key, step, jnp.arange(size, dtype=jnp.int32)))
-    return Draws(rows, each(epoch * steps + jnp.arange(steps, dtype=jnp.int32)))
+    keys = each(epoch * steps + jnp.arange(steps, dtype=jnp.int32))
+    return Draws(rows, keys, augment.words(keys))
 
 
 def step_keys(key: jax.Array, step: jax.Array, places: jax.Array) -> jax.Array:

@@ -67,8 +67,8 @@ def advance(
 
     def body(phase: tune.Phase, _: int, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
-        rows, keys = drawn.at(state.step, places)
-        batch = Batch(images[rows], labels[rows], keys)
+        rows, keys, words = drawn.at(state.step, places)
+        batch = Batch(images[rows], labels[rows], keys, words)
         return _step(task, devices, phase, state, sums, batch, hyper)
 
     carry, stop = (stack(state, stages), sums), state.step + count

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data.augment import WORDS
 from cnnjax.errors import UserError
 from cnnjax.nets.net import Net
 from cnnjax.train import devices as where
@@ -220,8 +221,9 @@ class Bench:
         images, labels = devices.put((self._images(size), np.zeros(size, np.int32)))
         still = dataclasses.replace(task.recipe, learning_rate=0.0)
         # Any keys do, and none are computed: what would compile for them is no part of the step.
-        words = self.draws.integers(0, 2**32, (1, size, 2), np.uint32)
-        drawn = Draws(np.arange(size, dtype=np.int32)[None], jax.random.wrap_key_data(words))
+        rows = np.arange(size, dtype=np.int32)[None]
+        words = self.draws.integers(0, 2**32, (1, size, WORDS), np.uint32)
+        drawn = Draws(rows, jax.random.wrap_key_data(words[..., :2]), words)
         rest = (images, labels, *devices.put((drawn, Hyper.of(still))))
         places, counts = devices.positions(size), devices.put(jnp.int32(1))
         moved = (self.state, devices.put(Sums.zero()))

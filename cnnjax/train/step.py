@@ -44,11 +44,13 @@ class State(struct.PyTreeNode):
 
 
 class Batch(NamedTuple):
-    """uint8 images [B, H, W, C], labels [B], and a key for each example [B]."""
+    """uint8 images [B, H, W, C], labels [B], and for each example a key [B] and, where they are
+    drawn already, what `data.augment` draws by it [B, WORDS]."""
 
     images: jax.Array
     labels: jax.Array
     keys: jax.Array
+    words: jax.Array | None = None
 
 
 class Examples(NamedTuple):
@@ -184,7 +186,7 @@ def train_step(
     recipe, keys = task.recipe, batch.keys
     size = resolution.at(batch.images.shape[1:], side)[:2]
     images = task.normalised(distort(batch.images, keys, task.augment, size))
-    images = augment(images, keys, task.augment)
+    images = augment(images, keys, task.augment, batch.words)
     images, targets = mix.mixed(images, batch.labels, keys, recipe, axis_name)
     pooled = axis_name if recipe.batch_norm == "global" else None
     context = dataclasses.replace(context, dtype=task.dtype, axis_name=pooled)

@@ -5,7 +5,6 @@ XLA's. What was compiled is kept by its sources, compiler and processor, in a fo
 machines may share.
 """
 
-import contextlib
 import ctypes
 import functools
 import hashlib
