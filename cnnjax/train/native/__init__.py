@@ -63,25 +63,26 @@ multiply between 100 and 240 GFLOP/s, from one minute to the next), so as ratios
   the largest off, where sums that went on were 1.3e-5 (6.8e-6 by the products of before).
 
 - One of the six products of all quads of a tile after the other, since so a tile loads 0.6 numbers
-  for a multiplication where it had loaded 1.25: 0.86 to 0.95 of 32 outputs and more, 0.84 to 0.90 of
-  7 taps. Of 16 outputs and 3 taps 1.3, since a product by itself is too little to be worth storing;
-  there all six stay together. So F(4, 3) pays up to 256 channels, 0.80 to 0.88 at 8×8 pixels.
-- Weights' gradients of more than 65,536 weights read each vector of channels as images of their own.
-  Before, what a tile of 16 of 512 channels read lay 2 KB apart, and two sets of lines of the first
-  cache held it all. Laid out by all threads: 0.60 to 0.90, VGG-11 with 128 images 0.95 → 0.67 times
-  PyTorch. Fewer weights are slower so (1.3), since threads then share each of their sums.
+  for a multiplication where it had loaded 1.25: 0.86 to 0.95 of 32 outputs and more, 0.84 to 0.90
+  of 7 taps. Of 16 outputs and 3 taps 1.3, since a product by itself is too little to be worth
+  storing; there all six stay together. So F(4, 3) pays up to 256 channels, 0.80 to 0.88 at 8×8
+  pixels.
+- Weights' gradients of more than 65,536 weights read each vector of channels as images of their
+  own. Before, what a tile of 16 of 512 channels read lay 2 KB apart, and two sets of lines of the
+  first cache held it all. Laid out by all threads: 0.60 to 0.90, VGG-11 with 128 images 0.95 → 0.67
+  times PyTorch. Fewer weights are slower so (1.3), since threads then share each of their sums.
 - The native code in three sources at once: 15.8 → 11.5 s on two cores.
 - What moves a training's images is drawn with their keys: LeNet-5's step compiles in 1.2 s for 2.0.
+- The gradients that weights' gradients are summed from, product by product too: nothing.
 
 Calls that help each other must not lay images out in the same place: one that waited for its items
 did those of another, and both summed the other's images (`Images` in geometry.h).
 
-- The gradients that weights' gradients are summed from, product by product too: nothing.
-
 What bounds it, from profiles on the Xeon: of ResNet-20's 57 ms with 32 images convolutions took 50
-on two threads, and beside them passes of batch norm, ReLU and shortcuts 17; a convolution's end could
-take half of those in training too: the sums of what it wrote, and of what comes back the part that
-ReLU let through and its sums. The 7×7 net, whose convolutions were 844 of 880 ms with 128 images
-before the last three of the above, would have 4 % of that. A fifth of it is at 8×8 pixels, where two
-fifths of the taps read padding and are left out, and nothing is left for four outputs together.
+on two threads, and beside them passes of batch norm, ReLU and shortcuts 17; a convolution's end
+could take half of those in training too: the sums of what it wrote, and of what comes back the part
+that ReLU let through and its sums. The 7×7 net, whose convolutions were 844 of 880 ms with 128
+images before the last three of the above, would have 4 % of that. A fifth of it is at 8×8 pixels,
+where two fifths of the taps read padding and are left out, and nothing is left for four outputs
+together.
 """
