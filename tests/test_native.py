@@ -110,6 +110,11 @@ def test_values_and_gradients_equal_xlas(batch, size, kernel, stride, dilation, 
         # Four outputs of a row together: of 7 taps; of 5 that begin off the map, of two groups.
         ((4, 16, 16, 32), (7, 7, 32, 16), {"pads": ((3, 3), (3, 3))}),
         ((5, 9, 12, 32), (3, 5, 16, 72), {"groups": 2, "pads": ((0, 2), (4, 0))}),
+        ((2, 32, 32, 16), (7, 7, 16, 16), {"pads": ((3, 3), (3, 3))}),  # In runs.
+        # Vectors of channels as images of their own, of which the last chunk has fewer; and of four
+        # outputs together.
+        ((40, 4, 4, 512), (3, 3, 512, 48), {}),
+        ((9, 8, 8, 256), (3, 3, 256, 48), {}),
     ],
 )
 def test_large_ones_equal_xlas(shape, kernel, given):
