@@ -162,7 +162,7 @@ struct Quads : Shape {
     return Quads(s);
   }
 
-  // A quad has four times the outputs of a pixel. 
+  // A quad has four times the outputs of a pixel.
   explicit Quads(const Shape& s)
       : Shape(s),
         together(s.axes[1].taps == 3 && s.width() <= WIDE),
@@ -175,7 +175,7 @@ struct Quads : Shape {
     (together ? channels : axes[1].in) *= SIX;
   }
 
-  bool together;  // All products of a quad.
+  bool together;  // Whether a quad's products are summed at once.
 
   // From one product to the next, and from so many channels to the next.
   Offset apart() const { return together ? ROWS : Offset(starts) * channels; }
