@@ -69,8 +69,9 @@ multiply between 100 and 240 GFLOP/s, from one minute to the next), so as ratios
   pixels.
 - Weights' gradients of more than 65,536 weights read each vector of channels as images of their
   own. Before, what a tile of 16 of 512 channels read lay 2 KB apart, and two sets of lines of the
-  first cache held it all. Laid out by all threads: 0.60 to 0.90, VGG-11 with 128 images 0.95 → 0.67
-  times PyTorch. Fewer weights are slower so (1.3), since threads then share each of their sums.
+  first cache held it all. Laid out by all threads: 0.60 to 0.90. Fewer weights are slower so (1.3),
+  since threads then share each of their sums. With the former, VGG-11 with 128 images 0.95 → 0.67
+  times PyTorch.
 - The native code in three sources at once: 15.8 → 11.5 s on two cores.
 - What moves a training's images is drawn with their keys: LeNet-5's step compiles in 1.2 s for 2.0.
 - The gradients that weights' gradients are summed from, product by product too: nothing.
@@ -82,7 +83,6 @@ What bounds it, from profiles on the Xeon: of ResNet-20's 57 ms with 32 images c
 on two threads, and beside them passes of batch norm, ReLU and shortcuts 17; a convolution's end
 could take half of those in training too: the sums of what it wrote, and of what comes back the part
 that ReLU let through and its sums. The 7×7 net, whose convolutions were 844 of 880 ms with 128
-images before the last three of the above, would have 4 % of that. A fifth of it is at 8×8 pixels,
-where two fifths of the taps read padding and are left out, and nothing is left for four outputs
-together.
+images before the last of the above, would gain 4 % so. Over a quarter of it is at 8×8 pixels, where
+two fifths of the taps read padding and are left out, and nothing is left for four outputs together.
 """

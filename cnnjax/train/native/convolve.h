@@ -31,7 +31,7 @@ struct Convolution : Weights {
     const Work rest =
         batch % chunk ? WorkOf(panels, padded, batch % chunk, bands) : Work{};
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
-    const int tile = quads ? QUAD * RUNS : RUNS;
+    const int tile = together() ? QUAD * QUADS : quads ? QUAD * RUNS : RUNS;
     const long tiles = long(chunk) * pixels() / tile * panels.size() / sharers;
     Share(pool, chunks * sharers, [&](int item) {
       const int first = item / sharers * chunk, part = item % sharers;

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-fPIC", "-w")
 CALLS = ("convolve", "finish", "correlate", "pick", "place", "sums", "moments", "slopes")
 TARGETS = tuple(f"cnnjax_{name}" for name in CALLS)
-SECONDS = 120  # A compilation takes 5 to 20.
+SECONDS = 120  # A compilation takes 7 to 20.
 
 
 class Missing(Exception):

@@ -85,8 +85,8 @@ struct Gradients : Plan {
                         : size == WIDE ? SixOfGradients<WIDE>
                         : size == HALF ? SixOfGradients<HALF>
                                        : SixOfGradients<2 * WIDE>;
-    const int each = quads ? QUAD : 1;
-    for (int p = 0; p < places; p += each, from += each * outputs, to += piece.step)
+    const int step = quads ? QUAD : 1;
+    for (int p = 0; p < places; p += step, from += step * outputs, to += piece.step)
       if (quads)
         six_of(from, outputs, size, lanes, to);
       else
