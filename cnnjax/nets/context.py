@@ -52,6 +52,7 @@ class Context:
     max_pool: Callable | None = None  # Instead of Flax's, where that is slow.
     batch_norm: Callable | None = None  # Likewise, by a float32 batch's own moments.
     inference: Callable | None = None  # What makes of inference a function that is faster.
+    gradient: Callable | None = None  # Likewise of the gradient of a loss.
     keys: jax.Array | None = None
     scan: frozenset[str] = frozenset()  # Stages whose equal blocks are scanned, by name.
     remat: bool = False  # Compute what is inside a block again in its backward pass.

@@ -14,9 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
-from cnnjax.compute.walk import called, live
+from cnnjax.compute.flat import Equation, Flat, Known, Value, flat
 from cnnjax.train.native import ops
 from cnnjax.train.native.ops import End
 
@@ -28,7 +27,7 @@ def fused(f: Callable) -> Callable:
 
     def run(*args: Any) -> Any:
         program, shapes = jax.make_jaxpr(f, return_shape=True)(*args)
-        outs = _run(program, jax.tree.leaves(args))
+        outs = _run(flat(program), jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(shapes), map(_value, outs))
 
     return run
@@ -38,14 +37,14 @@ def fused(f: Callable) -> Callable:
 class _Pending:
     """A convolution that has not been made yet, and the end that it will come to."""
 
-    eqn: JaxprEqn
+    equation: Equation
     x: jax.Array
     w: jax.Array
     end: End
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.eqn.outvars[0].aval.shape
+        return self.equation.outs[0].aval.shape
 
     @property
     def linear(self) -> bool:
@@ -56,49 +55,39 @@ class _Pending:
         return dataclasses.replace(self, end=self.end._replace(**changes))
 
     def made(self) -> jax.Array:
-        return ops.finished(self.eqn, self.x, self.w, self.end)
+        return ops.finished(self.equation, self.x, self.w, self.end)
 
 
 def _value(x: Any) -> Any:
     return x.made() if isinstance(x, _Pending) else x
 
 
-def _run(program: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
+def _run(program: Flat, args: Sequence[Any]) -> list[Any]:
     """The program's results, of which some may be pending."""
-    jaxpr = program.jaxpr
-    values = dict(zip(jaxpr.constvars, program.consts, strict=True))
-    values |= zip(jaxpr.invars, args, strict=True)
-    eqns, _ = live(jaxpr, [True] * len(jaxpr.outvars))
-    uses = Counter(v for eqn in eqns for v in eqn.invars if not isinstance(v, Literal))
-    uses.update(v for v in jaxpr.outvars if not isinstance(v, Literal))
+    values: dict[Any, Any] = dict(zip(program.ins, args, strict=True))
+    uses = Counter(v for e in program.equations for v in e.ins) + Counter(program.outs)
 
-    def read(v: Any) -> Any:
-        if isinstance(v, Literal):
-            return v.val
+    def read(v: Value | Known) -> Any:
+        if isinstance(v, Known):
+            return v.value
         if uses[v] > 1:  # What is wanted as it is, too.
             values[v] = _value(values[v])
         return values[v]
 
-    for eqn in eqns:
-        outs = _outputs(eqn, [read(v) for v in eqn.invars])
-        values.update(zip(eqn.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
+    for equation in program.equations:
+        outs = _outputs(equation, [*map(read, equation.ins)])
+        values.update(zip(equation.outs, outs, strict=True))
+    return [*map(read, program.outs)]
 
 
-def _outputs(eqn: JaxprEqn, ins: list[Any]) -> list[Any]:
-    inner = called(eqn)
-    if inner is not None:
-        closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
-        return _run(closed, ins)
-    if ops.is_convolution(eqn):
+def _outputs(equation: Equation, ins: list[Any]) -> list[Any]:
+    if ops.called(equation) == "convolve":
         x, w = map(_value, ins)
         ones = jnp.ones(w.shape[3:], w.dtype)
-        return [_Pending(eqn, x, w, End(ones, jnp.zeros_like(ones), None, *EVERYTHING))]
-    if (joined := _joined(eqn.primitive.name, ins)) is not None:
+        return [_Pending(equation, x, w, End(ones, jnp.zeros_like(ones), None, *EVERYTHING))]
+    if (joined := _joined(equation.name, ins)) is not None:
         return [joined]
-    about = eqn.primitive.get_bind_params(eqn.params)
-    found = eqn.primitive.bind(*map(_value, ins), **about)
-    return list(found) if eqn.primitive.multiple_results else [found]
+    return equation.bind([*map(_value, ins)])
 
 
 def _joined(name: str, ins: list[Any]) -> _Pending | None:

@@ -209,7 +209,10 @@ def train_step(
         return total, (new.get("batch_stats", {}), Sums.of(losses, logits, examples.targets))
 
     def gradient_of(stats: Any, examples: Examples) -> tuple[Any, Any, Sums]:
-        gradient, (stats, sums) = jax.grad(loss_of, has_aux=True)(state.params, stats, examples)
+        derive = jax.grad(loss_of, has_aux=True)
+        if context.gradient:
+            derive = context.gradient(derive)
+        gradient, (stats, sums) = derive(state.params, stats, examples)
         return gradient, stats, sums
 
     examples = Examples(images, targets, keys)

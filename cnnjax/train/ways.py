@@ -4,7 +4,7 @@ from typing import Any
 
 from jax import lax
 
-from cnnjax.train import convolution, fusing, normalising, pooling
+from cnnjax.train import convolution, fusing, fusing_training, normalising, pooling
 from cnnjax.train.native import library
 
 # By name of `--conv`, the fastest first: fields of `nets.context.Context`.
@@ -14,6 +14,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "max_pool": pooling.native,
         "batch_norm": normalising.batch_norm,
         "inference": fusing.fused,
+        "gradient": fusing_training.fused,
     },
     "forms": {"conv": convolution.forms, "max_pool": pooling.max_pool},
     "xla": {"conv": lax.conv_general_dilated, "max_pool": pooling.max_pool},

@@ -9,6 +9,7 @@ namespace ffi = xla::ffi;
 using Array = ffi::Buffer<ffi::F32, 4>;
 using Map = ffi::Buffer<ffi::F32, 2>;
 using Row = ffi::Buffer<ffi::F32, 1>;
+using Channels = ffi::Result<Row>;
 using Pair = ffi::Span<const int64_t>;
 
 // From a map to one of other rows and columns. What moves over either has so many taps.

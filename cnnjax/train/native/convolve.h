@@ -4,13 +4,17 @@
 
 #include <memory>
 
+#include "after.h"
 #include "panels.h"
-#include "tiles.h"
 
 struct Convolution : Weights {
   End end;
+  const After* after;  // Or none.
 
-  void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y) const {
+  // To y, and the sums of what is done after to `sums`; how places fall to threads may round those
+  // another way.
+  void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y,
+           float* sums = nullptr) const {
     const Padded padded[2] = {PaddedFor(laid().axes[0]), PaddedFor(laid().axes[1])};
     std::unique_ptr<float[]> own;
     const std::vector<Panel> panels = Panels(pool, w, own);
@@ -33,6 +37,7 @@ struct Convolution : Weights {
     const std::size_t image = std::size_t(axes[0].in) * axes[1].in * channels;
     const int tile = together() ? QUAD * QUADS : quads ? QUAD * RUNS : RUNS;
     const long tiles = long(chunk) * pixels() / tile * panels.size() / sharers;
+    std::vector<float> parts(after ? Offset(chunks) * sharers * 2 * outputs : 0);
     Share(pool, chunks * sharers, [&](int item) {
       const int first = item / sharers * chunk, part = item % sharers;
       const int count = std::min(chunk, batch - first);
@@ -42,11 +47,16 @@ struct Convolution : Weights {
                   x + std::min<long>(batch, next + chunk) * image, tiles);
       const float* from = Laid(Images::Item(), x + first * image, count, padded);
       const Offset place = Offset(first) * pixels() * outputs;
+      After own = after ? *after : After{};
+      own.sums = parts.data() + Offset(item) * 2 * outputs;
+      own.outputs = outputs;
       const int band = part % bands, each = static_cast<int>(panels.size()) * bands / sharers;
       for (int k = part / bands * each; k < (part / bands + 1) * each; ++k)
         for (const Phase& phase : (count < chunk ? rest : whole)[KindOf(panels[k])])
-          Part(phase, panels[k], phase.bands[band], from, place, y, ahead);
+          Part(phase, panels[k], phase.bands[band], from, place, y, own, ahead);
     });
+    if (after) std::fill(sums, sums + 2 * outputs, 0.0f);
+    for (std::size_t i = 0; i < parts.size(); ++i) sums[i % (2 * outputs)] += parts[i];
   }
 
  private:
@@ -82,38 +92,40 @@ struct Convolution : Weights {
 
   // Tiles of a chunk whose outputs begin at `place`.
   void Part(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-            Offset place, float* y, Ahead& ahead) const {
+            Offset place, float* y, const After& whole, Ahead& ahead) const {
     const Offset output = panel.group * width() + panel.first;
     const End end = this->end.From(output, place + output);
+    const After then = whole.From(output, place + output);
     x += channel(panel.group) + (each() ? panel.first : 0);
     y += place + output;
     if (together() && panel.lanes == WIDE)
-      QuadTiles<WIDE>(phase, panel, tiles, x, end, y, ahead);
+      QuadTiles<WIDE>(phase, panel, tiles, x, end, y, then, ahead);
     else if (together())
-      QuadTiles<HALF>(phase, panel, tiles, x, end, y, ahead);
+      QuadTiles<HALF>(phase, panel, tiles, x, end, y, then, ahead);
     else if (each() && panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<WIDE, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, then, ahead);
     else if (each())
-      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<HALF, SINGLE, 1, Reads::VECTORS>(phase, panel, tiles, x, end, y, then, ahead);
     else if (panel.lanes == 2 * WIDE)
-      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<WIDE, PAIR, 2, Reads::FLOATS>(phase, panel, tiles, x, end, y, then, ahead);
     else if (panel.lanes == WIDE && phase.lines)
-      Tiles<WIDE, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<WIDE, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, then, ahead);
     else if (panel.lanes == WIDE)
-      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<WIDE, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, then, ahead);
     else if (phase.lines)
-      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<HALF, RUNS, 1, Reads::LINES>(phase, panel, tiles, x, end, y, then, ahead);
     else
-      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, ahead);
+      Tiles<HALF, SINGLE, 1, Reads::FLOATS>(phase, panel, tiles, x, end, y, then, ahead);
   }
 
   template <int L, int T, int N, Reads HOW>
   void Tiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles, const float* x,
-             const End& end, float* y, Ahead& ahead) const {
+             const End& end, float* y, const After& then, Ahead& ahead) const {
     for (const Tile& tile : tiles) {
       ahead.Part();
       if (&tile != &tiles.back()) Fetch<T, L * N>(phase.to.data() + (&tile + 1)->place, y);
       const Offset* to = phase.to.data() + tile.place;
+      if (after) then.Fetch(tile, to, quads ? QUAD : 1, outputs, panel.size);
       const auto convolved = [&](int product, int taps, const End& end, float* y, const Offset* to,
                                  int size) {
         Convolved<L, T, N, HOW>(x + (product ? product * quads->apart() : 0),
@@ -124,6 +136,7 @@ struct Convolution : Weights {
       };
       if (HOW == Reads::VECTORS || !quads) {
         convolved(0, tile.taps, end, y, to, panel.size);
+        if (after) then.Do<L, N>(tile, y, to, 1, 0, panel.size);
         continue;
       }
       float sums[SIX * T * N * L];
@@ -132,19 +145,22 @@ struct Convolution : Weights {
       for (int k = 0; k < SIX; ++k)  // Of all threes but the first the first product is zero.
         convolved(k, k ? tile.taps : tile.first, End{}, sums + k * T * N * L, own, N * L);
       FoursWritten<L, T, N>(sums, end, y, to, outputs, panel.size);
+      if (after) then.Do<L, N>(tile, y, to, QUAD, outputs, panel.size);
     }
   }
 
   template <int L>
   void QuadTiles(const Phase& phase, const Panel& panel, const std::vector<Tile>& tiles,
-                 const float* x, const End& end, float* y, Ahead& ahead) const {
+                 const float* x, const End& end, float* y, const After& then, Ahead& ahead) const {
     for (const Tile& tile : tiles) {
       ahead.Part();
       if (&tile != &tiles.back()) Fetch<QUADS, L>(phase.to.data() + (&tile + 1)->place, y);
+      const Offset* to = phase.to.data() + tile.place;
+      if (after) then.Fetch(tile, to, QUAD, outputs, panel.size);
       ConvolvedQuads<L, QUADS>(x, phase.places.data() + tile.place, phase.taps.data() + tile.tap,
                                phase.weights.data() + tile.tap, panel.tap, tile.taps, depth(),
-                               panel.weights, end, y, phase.to.data() + tile.place, outputs,
-                               panel.size);
+                               panel.weights, end, y, to, outputs, panel.size);
+      if (after) then.Do<L, 1>(tile, y, to, QUAD, outputs, panel.size);
     }
   }
 

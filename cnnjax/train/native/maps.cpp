@@ -27,22 +27,25 @@ ffi::Error Sum(ffi::ThreadPool pool, Map g, Map x, Row center, ffi::Result<Map> 
   return ffi::Error::Success();
 }
 
-using Channels = ffi::Result<Row>;
-
 ffi::Error Moment(ffi::ThreadPool pool, Map x, Row scale, Channels mean, Channels variance,
                   Channels rate, Channels factor, float epsilon) {
-  const auto size = x.dimensions();
-  Moments(pool, x.typed_data(), scale.typed_data(), size[0], static_cast<int>(size[1]), epsilon,
-          mean->typed_data(), variance->typed_data(), rate->typed_data(), factor->typed_data());
+  const long places = x.dimensions()[0];
+  const int channels = static_cast<int>(x.dimensions()[1]);
+  std::vector<float> center(channels), sums(2 * channels);
+  Sums(pool, x.typed_data(), x.typed_data(), center.data(), places, channels, sums.data());
+  Moments{mean->typed_data(), variance->typed_data(), rate->typed_data(), factor->typed_data()}.Of(
+      sums.data(), scale.typed_data(), epsilon, places, channels);
   return ffi::Error::Success();
 }
 
 ffi::Error Slope(ffi::ThreadPool pool, Map g, Map x, Row mean, Row rate, Row factor,
                  Channels scale, Channels bias, Channels slope, Channels shift) {
-  const auto size = x.dimensions();
-  Slopes(pool, g.typed_data(), x.typed_data(), mean.typed_data(), rate.typed_data(),
-         factor.typed_data(), size[0], static_cast<int>(size[1]), scale->typed_data(),
-         bias->typed_data(), slope->typed_data(), shift->typed_data());
+  const long places = x.dimensions()[0];
+  const int channels = static_cast<int>(x.dimensions()[1]);
+  std::vector<float> sums(2 * channels);
+  Sums(pool, g.typed_data(), x.typed_data(), mean.typed_data(), places, channels, sums.data());
+  Slopes{scale->typed_data(), bias->typed_data(), slope->typed_data(), shift->typed_data()}.Of(
+      sums.data(), rate.typed_data(), factor.typed_data(), places, channels);
   return ffi::Error::Success();
 }
 

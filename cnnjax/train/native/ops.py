@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
+
+from cnnjax.compute.flat import Equation
 
 Pair = tuple[int, int]
 
@@ -53,19 +54,64 @@ class End(NamedTuple):
     most: float
 
 
-def is_convolution(eqn: JaxprEqn) -> bool:
-    """Whether an equation of a traced program is a native convolution, of whatever kind."""
-    return eqn.primitive.name == "ffi_call" and eqn.params["target_name"] == "cnnjax_convolve"
+def called(equation: Equation) -> str | None:
+    """Which native call it is, if it is one; `convolve` are convolutions of whatever kind."""
+    if equation.name != "ffi_call":
+        return None
+    _, ours, name = equation.params["target_name"].rpartition("cnnjax_")
+    return name if ours else None
 
 
-def finished(eqn: JaxprEqn, x: jax.Array, w: jax.Array, end: End) -> jax.Array:
-    """The convolution of such an equation with that end; without derivatives."""
-    (out,) = eqn.outvars
-    call = jax.ffi.ffi_call("cnnjax_finish", _like(out.aval.shape, x), vmap_method="sequential")
+def attributes(equation: Equation) -> dict[str, Any]:
+    """What a native call is told beside its arrays."""
+    return {name: getattr(kept, "val", kept) for name, kept in equation.params["attributes"]}
+
+
+# A `convolve` and more; all without derivatives.
+
+
+def finished(equation: Equation, x: jax.Array, w: jax.Array, end: End) -> jax.Array:
+    """It with that end."""
     beside = () if end.beside is None else (end.beside,)
-    about = {name: getattr(kept, "val", kept) for name, kept in eqn.params["attributes"]}
     bounds = {"least": np.float32(end.least), "most": np.float32(end.most)}
-    return call(x, w, end.scale, end.shift, *beside, **about, **bounds)
+    call = _more("cnnjax_finish", equation)
+    return call(x, w, end.scale, end.shift, *beside, **attributes(equation), **bounds)
+
+
+def measured(
+    equation: Equation, x: jax.Array, w: jax.Array, scale: jax.Array, epsilon: np.float32
+) -> tuple[jax.Array, ...]:
+    """It and its `Moments`."""
+    call = _more("cnnjax_measure", equation, Moments)
+    return tuple(call(x, w, scale, **attributes(equation), epsilon=epsilon))
+
+
+def returned(
+    equation: Equation,
+    g: jax.Array,
+    w: jax.Array,
+    passed: jax.Array,
+    x: jax.Array,
+    mean: jax.Array,
+    rate: jax.Array,
+    factor: jax.Array,
+    *beside: jax.Array,
+    bounds: Pair,
+) -> tuple[jax.Array, ...]:
+    """It, with `beside` or not, where `passed` is between the bounds, else 0; and the `Slopes` of
+    these gradients of what x was normalised to. All maps [B, H, W, C], the others [C]."""
+    call = _more("cnnjax_return", equation, Slopes)
+    least, most = map(np.float32, bounds)
+    about = attributes(equation) | {"least": least, "most": most}
+    return tuple(call(g, w, passed, x, mean, rate, factor, *beside, **about))
+
+
+def _more(name: str, equation: Equation, by_channel: Any = None) -> Callable[..., Any]:
+    (out,) = equation.outs
+    row = jax.ShapeDtypeStruct(out.aval.shape[-1:], out.aval.dtype)
+    like = jax.ShapeDtypeStruct(out.aval.shape, out.aval.dtype)
+    results = [like] + [row] * len(by_channel._fields) if by_channel else like
+    return jax.ffi.ffi_call(name, results, vmap_method="sequential")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

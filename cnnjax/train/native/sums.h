@@ -52,33 +52,36 @@ inline void Sums(xla::ffi::ThreadPool& pool, const float* g, const float* x, con
     for (int i = 0; i < 2 * channels; ++i) to[i] += sums[std::size_t(2) * channels * item + i];
 }
 
-// Of x [places, channels], to be normalised and multiplied by scale [channels]: mean, variance, one
-// over the deviation, and that times scale.
-inline void Moments(xla::ffi::ThreadPool& pool, const float* x, const float* scale, long places,
-                    int channels, float epsilon, float* mean, float* variance, float* rate,
-                    float* factor) {
-  std::vector<float> center(channels), found(2 * channels);
-  Sums(pool, x, x, center.data(), places, channels, found.data());
-  for (int c = 0; c < channels; ++c) {
-    mean[c] = found[c] / places;
-    variance[c] = std::max(found[channels + c] / places - mean[c] * mean[c], 0.0f);
-    rate[c] = 1 / std::sqrt(variance[c] + epsilon);
-    factor[c] = rate[c] * scale[c];
-  }
-}
+// What batch norm makes of a map's channels: mean, variance, one over the deviation, and that times
+// scale; [channels] each.
+struct Moments {
+  float *mean, *variance, *rate, *factor;
 
-// Of the gradients g of what x became: those by scale and by bias, and what that by x has beside
-// factor * g, slope * (x - mean) + shift.
-inline void Slopes(xla::ffi::ThreadPool& pool, const float* g, const float* x, const float* mean,
-                   const float* rate, const float* factor, long places, int channels, float* scale,
-                   float* bias, float* slope, float* shift) {
-  std::vector<float> found(2 * channels);
-  Sums(pool, g, x, mean, places, channels, found.data());
-  for (int c = 0; c < channels; ++c) {
-    const float total = found[c], along = found[channels + c];
-    scale[c] = along * rate[c];
-    bias[c] = total;
-    slope[c] = -factor[c] * rate[c] * rate[c] * (along / places);
-    shift[c] = -factor[c] * (total / places);
+  // Of the sums of so many outputs and of their squares.
+  void Of(const float* sums, const float* scale, float epsilon, long places, int channels) const {
+    for (int c = 0; c < channels; ++c) {
+      mean[c] = sums[c] / places;
+      variance[c] = std::max(sums[channels + c] / places - mean[c] * mean[c], 0.0f);
+      rate[c] = 1 / std::sqrt(variance[c] + epsilon);
+      factor[c] = rate[c] * scale[c];
+    }
   }
-}
+};
+
+// Of gradients of what such a map became: those by scale and by bias, and what that by the map has
+// beside factor * gradient, slope * (map - mean) + shift.
+struct Slopes {
+  float *scale, *bias, *slope, *shift;
+
+  // Of the sums of the gradients and of them times (map - mean).
+  void Of(const float* sums, const float* rate, const float* factor, long places,
+          int channels) const {
+    for (int c = 0; c < channels; ++c) {
+      const float total = sums[c], along = sums[channels + c];
+      scale[c] = along * rate[c];
+      bias[c] = total;
+      slope[c] = -factor[c] * rate[c] * rate[c] * (along / places);
+      shift[c] = -factor[c] * (total / places);
+    }
+  }
+};

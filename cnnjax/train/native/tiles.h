@@ -7,7 +7,8 @@
 // So many places from the first one on, with so many taps.
 struct Tile {
   std::size_t place, tap;
-  int taps, first;  // Of which so many are of the first column, and come first.
+  int taps, first;   // Of which so many are of the first column, and come first.
+  int fresh, count;  // Its first place that no tile before it has; what follows so many repeats.
 };
 
 // The outputs phase, phase + holes, ... of both axes in some images.
@@ -139,6 +140,8 @@ struct Tiling {
         }
         listed = alone ? block : blocks.size();
         tile.place = begin;
+        tile.fresh = static_cast<int>(at - begin);
+        tile.count = static_cast<int>(end - begin);
         if (end - begin < each) {
           tile.place = phase.places.size();
           for (long t = begin; t < begin + each; ++t) {
