@@ -46,7 +46,7 @@ def kinds(f, *args):
     return [text.count(name) for name in names]
 
 
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(
     batch=st.sampled_from([1, 2, 16]),
     size=st.tuples(st.integers(1, 10), st.integers(1, 10) | st.sampled_from([16, 18, 24])),

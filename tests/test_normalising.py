@@ -62,7 +62,7 @@ def all_near(mine, truth, within=1e-5):
     jax.tree.map(lambda a, b: near(np.asarray(a), np.asarray(b), within), mine, truth)
 
 
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=12)
 @hypothesis.given(
     batch=st.integers(1, 40),
     size=st.tuples(st.integers(2, 9), st.integers(2, 9)),
