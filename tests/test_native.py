@@ -149,6 +149,15 @@ def test_the_sums_are_laxs(pads, channels, stride, dilation):
         ((4, 16, 16, 32), (7, 7, 32, 16), {"pads": ((3, 3), (3, 3))}),
         ((5, 9, 12, 32), (3, 5, 16, 72), {"groups": 2, "pads": ((0, 2), (4, 0))}),
         ((2, 32, 32, 16), (7, 7, 16, 16), {"pads": ((3, 3), (3, 3))}),  # In runs.
+        # The same of places that lie apart.
+        ((4, 16, 16, 32), (3, 3, 32, 48), {"dilation": (2, 2), "pads": ((2, 2), (2, 2))}),
+        ((5, 9, 24, 16), (3, 3, 16, 16), {"dilation": (1, 3), "pads": ((1, 1), (3, 3))}),
+        ((9, 8, 8, 256), (3, 3, 256, 48), {"dilation": (2, 2), "pads": ((2, 2), (2, 2))}),
+        (
+            (3, 5, 36, 32),
+            (2, 3, 16, 24),
+            {"groups": 2, "dilation": (3, 4), "pads": ((3, 0), (0, 4))},
+        ),
         # Vectors of channels as images of their own, of which the last chunk has fewer; and of four
         # outputs together.
         ((40, 4, 4, 512), (3, 3, 512, 48), {}),

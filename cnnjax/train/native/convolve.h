@@ -65,6 +65,7 @@ struct Convolution : Weights {
   static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
 
   bool together() const { return quads && quads->together; }
+  Offset beside() const { return quads ? quads->beside() : 0; }
 
   // Panels of two vectors, one, or half of one have tiles of their own.
   enum Kind { PAIRS, SINGLES, HALVES, KINDS };
@@ -83,9 +84,12 @@ struct Convolution : Weights {
       const bool lines = kind == HALVES || (kind == SINGLES && (quads || runs()) && !each());
       const int size = together() ? QUADS : kind == PAIRS ? PAIR : SINGLE;
       const int run = lines && !together() ? RUNS : 0;
-      if (work[kind].empty())  // Weights of quads are turned as they are made.
-        work[kind] =
-            Tiling{laid(), padded, flipped && !quads, images, bands, size, run}.Phases();
+      if (!work[kind].empty()) continue;
+      // Weights of quads are turned as they are made.
+      work[kind] = Tiling{laid(), padded, flipped && !quads, images, bands, size, run}.Phases();
+      if (quads)
+        for (Phase& phase : work[kind])
+          for (Offset& to : phase.to) to = quads->Written(to);
     }
     return work;
   }
@@ -125,7 +129,7 @@ struct Convolution : Weights {
       ahead.Part();
       if (&tile != &tiles.back()) Fetch<T, L * N>(phase.to.data() + (&tile + 1)->place, y);
       const Offset* to = phase.to.data() + tile.place;
-      if (after) then.Fetch(tile, to, quads ? QUAD : 1, outputs, panel.size);
+      if (after) then.Fetch(tile, to, quads ? QUAD : 1, beside(), panel.size);
       const auto convolved = [&](int product, int taps, const End& end, float* y, const Offset* to,
                                  int size) {
         Convolved<L, T, N, HOW>(x + (product ? product * quads->apart() : 0),
@@ -144,8 +148,8 @@ struct Convolution : Weights {
       for (int t = 0; t < T; ++t) own[t] = t * N * L;
       for (int k = 0; k < SIX; ++k)  // Of all threes but the first the first product is zero.
         convolved(k, k ? tile.taps : tile.first, End{}, sums + k * T * N * L, own, N * L);
-      FoursWritten<L, T, N>(sums, end, y, to, outputs, panel.size);
-      if (after) then.Do<L, N>(tile, y, to, QUAD, outputs, panel.size);
+      FoursWritten<L, T, N>(sums, end, y, to, beside(), panel.size);
+      if (after) then.Do<L, N>(tile, y, to, QUAD, beside(), panel.size);
     }
   }
 
@@ -156,11 +160,11 @@ struct Convolution : Weights {
       ahead.Part();
       if (&tile != &tiles.back()) Fetch<QUADS, L>(phase.to.data() + (&tile + 1)->place, y);
       const Offset* to = phase.to.data() + tile.place;
-      if (after) then.Fetch(tile, to, QUAD, outputs, panel.size);
+      if (after) then.Fetch(tile, to, QUAD, beside(), panel.size);
       ConvolvedQuads<L, QUADS>(x, phase.places.data() + tile.place, phase.taps.data() + tile.tap,
                                phase.weights.data() + tile.tap, panel.tap, tile.taps, depth(),
-                               panel.weights, end, y, to, outputs, panel.size);
-      if (after) then.Do<L, 1>(tile, y, to, QUAD, outputs, panel.size);
+                               panel.weights, end, y, to, beside(), panel.size);
+      if (after) then.Do<L, 1>(tile, y, to, QUAD, beside(), panel.size);
     }
   }
 
@@ -170,6 +174,6 @@ struct Convolution : Weights {
     for (int t = 0; t < T; ++t)
       for (int i = 0; i < (quads ? QUAD : 1); ++i)
         for (int n = 0; n < FLOATS; n += Ahead::LINE)
-          __builtin_prefetch(y + to[t] + i * outputs + n, 1, 2);
+          __builtin_prefetch(y + to[t] + i * beside() + n, 1, 2);
   }
 };

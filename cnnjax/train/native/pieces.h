@@ -86,11 +86,11 @@ struct Gradients : Plan {
                         : size == HALF ? SixOfGradients<HALF>
                                        : SixOfGradients<2 * WIDE>;
     const int step = quads ? QUAD : 1;
-    for (int p = 0; p < places; p += step, from += step * outputs, to += piece.step)
+    for (int p = 0; p < places; p += step, to += piece.step)
       if (quads)
-        six_of(from, outputs, size, lanes, to);
+        six_of(from + quads->Written(Offset(p) * outputs), quads->beside(), size, lanes, to);
       else
-        std::memcpy(to, from, sizeof(float) * size);
+        std::memcpy(to, from + Offset(p) * outputs, sizeof(float) * size);
   }
 
   static constexpr std::size_t MANY = 1 << 16;  // Weights.

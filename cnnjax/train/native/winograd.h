@@ -3,6 +3,8 @@
 // to five times as far off as the sum itself. Four outputs of three taps are made of 6 products for
 // 12, each of something of the six pixels d that they read and something of the taps w.
 //
+// Of a dilated row the four, and the six that they read, lie that far apart.
+//
 // Two further taps are three whose first is 0, two pixels on: 5 products more, since one is of the
 // first tap alone. Of 7 taps so 16 are left of 28.
 #pragma once
@@ -150,12 +152,13 @@ struct Quads : Shape {
   // For shapes where that takes less time: of many channels the weights do, and rounding grows.
   static std::optional<Quads> Of(const Shape& s) {
     const Axis& a = s.axes[1];
-    const bool plain = a.stride == 1 && a.dilation == 1 && a.holes == 1 && a.taps % 2;
-    if (!plain || a.taps < 3 || a.out % QUAD || s.each()) return {};
+    const bool plain = a.stride == 1 && a.holes == 1 && a.taps % 2;
+    if (!plain || a.taps < 3 || a.out % (QUAD * a.dilation) || s.each()) return {};
+    if (a.dilation > 1 && a.taps > 3) return {};  // Threes of one row would be those of others.
     if (s.depth() % ROWS || s.depth() > MANY) return {};
     long direct = 0;  // Taps of a row that read pixels.
     for (int i = 0; i < a.out; ++i)
-      for (int t = 0; t < a.taps; ++t) direct += a.has(i + t - a.low);
+      for (int t = 0; t < a.taps; ++t) direct += a.has(i + t * a.dilation - a.low);
     const int quads = a.out / QUAD, threes = a.taps / 2;
     if (quads < (threes > 1 ? 4 : 2)) return {};  // What they read is up to three times the images.
     if (10 * quads * Products(threes) > 7 * direct) return {};
@@ -167,6 +170,7 @@ struct Quads : Shape {
       : Shape(s),
         together(s.axes[1].taps == 3 && s.width() <= WIDE),
         low(s.axes[1].low),
+        dilation(s.axes[1].dilation),
         columns(s.axes[1].in) {
     const int threes = s.axes[1].taps / 2, quads = s.axes[1].out / QUAD, hop = threes > 1 ? 2 : 1;
     starts = (quads - 1) * hop + threes;
@@ -176,6 +180,15 @@ struct Quads : Shape {
   }
 
   bool together;  // Whether a quad's products are summed at once.
+
+  // From one output of a quad to the next, and where its first is, if quads lay one after the other
+  // at `to`. In a dilated row those of its pixels 0, dilation, ... come before those of 1,
+  // 1 + dilation, ...
+  Offset beside() const { return Offset(dilation) * outputs / QUAD; }
+  Offset Written(Offset to) const {
+    const Offset quad = to / outputs, row = quad / starts * starts;
+    return row * outputs + Pixel(static_cast<int>(quad - row)) * (outputs / QUAD);
+  }
 
   // From one product to the next, and from so many channels to the next.
   Offset apart() const { return together ? ROWS : Offset(starts) * channels; }
@@ -201,9 +214,10 @@ struct Quads : Shape {
     const int hop = QUAD / axes[1].stride, depth = together ? channels / SIX : channels;
     const Offset apart = this->apart(), block = this->block();
     for (int start = 0; start < starts; ++start, to += channels) {
+      const int first = dilation > 1 ? Pixel(start) : start * hop;
       const float* d[SIX];
       for (int i = 0; i < SIX; ++i) {
-        const int at = start * hop - low + i;
+        const int at = first - low + i * dilation;
         d[i] = 0 <= at && at < columns ? x + at * pixel : ZEROS;
       }
       SixOf(d, depth, to, apart, block);
@@ -212,7 +226,13 @@ struct Quads : Shape {
 
  private:
   static constexpr int MANY = 256;
-  int low, columns, starts;
+  int low, dilation, columns, starts;
+
+  // The first of a row's quad.
+  int Pixel(int quad) const {
+    const int each = starts / dilation;
+    return quad % each * QUAD * dilation + quad / each;
+  }
 
   static int Products(int threes) { return 1 + (SIX - 1) * threes; }
 };
