@@ -13,7 +13,7 @@ from cnnjax.cli.main import main
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
-from cnnjax.peers import Program, versus
+from cnnjax.peers import Program, Programs, versus
 from cnnjax.peers import study as by_hand
 from cnnjax.peers.study import Sweep
 from cnnjax.peers.whole import WholeStudy
@@ -90,6 +90,19 @@ def test_a_peer_that_is_not_installed_is_named_and_the_rest_measured(tmp_path, m
     assert note in study.load().plan.points[0].notes
     assert ("Absent", note, "note") in measured.told(told(study).summary)
     assert "cnnjax_train_step_ms" in next(iter(study.load().records.values())).measures
+
+
+def test_a_peer_that_breaks_is_told_of_once_and_the_rest_measured(monkeypatch):
+    def programs(peer, *_):
+        if peer == "torch":
+            raise UserError("it can't be imported: no torch")
+        return Programs(*[lambda: Program(lambda count: None)] * 2)
+
+    monkeypatch.setattr(versus, "_programs", programs)
+    instrument = versus.Versus(32, 0.0, ("cnnjax", "torch"))
+    first, second = instrument.readings(nets.get("lenet5", 10), (32, 32, 3), local(count=1))
+    assert first.remark == "torch: it can't be imported: no torch" and not second.remark
+    assert "cnnjax_train_step_ms" in first.measures and "cnnjax_inference_ms" in second.measures
 
 
 def test_one_device_alone_is_compared():

@@ -30,7 +30,11 @@ def ending():
     return Programs(lambda: os._exit(3), unable)
 
 
-opened = functools.partial(apart.opened, "torch", apart.on_cpu)
+def lacking():
+    raise ImportError("no module of that name")
+
+
+opened = functools.partial(apart.opened, apart.on_cpu)
 
 
 def test_calls_are_made_by_one_process_that_ends_with_them(tmp_path):
@@ -51,7 +55,15 @@ def test_calls_are_made_by_one_process_that_ends_with_them(tmp_path):
 
 
 def test_a_process_that_ends_is_told():
-    with opened(ending) as programs, pytest.raises(UserError, match="torch: its process ended"):
+    with opened(ending) as programs, pytest.raises(UserError, match="^its process ended"):
         programs.train_step()
-    with pytest.raises(UserError, match="torch: its process ended"), opened(os._exit, 3):
+    with pytest.raises(UserError, match="^its process ended"), opened(os._exit, 3):
+        pass
+
+
+def test_what_can_not_be_made_is_told():
+    why = "^it can't be imported: no module of that name$"
+    with pytest.raises(UserError, match=why), opened(lacking):
+        pass
+    with pytest.raises(UserError, match="it has no such net"), opened(unable):
         pass

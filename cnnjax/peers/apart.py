@@ -18,12 +18,12 @@ PATIENCE = 5.0  # Seconds that a process has to end by itself.
 
 @contextlib.contextmanager
 def opened(
-    peer: str, begin: Callable[[], None], make: Callable[..., Programs], *args: Any
+    begin: Callable[[], None], make: Callable[..., Programs], *args: Any
 ) -> Iterator[Programs]:
     """The programs `make(*args)` of a process that begins with `begin()`, which ends after them.
 
     Raises (so do the programs):
-      UserError: what the peer raised, or its process ended.
+      UserError: what the peer raised, what it can't import, or its process ended.
     """
     spawn = multiprocessing.get_context("spawn")  # Threads and a fork don't go together.
     ours, theirs = spawn.Pipe()
@@ -37,7 +37,7 @@ def opened(
                 ours.send(what)
             said = ours.recv()
         except (EOFError, OSError):
-            raise UserError(f"{peer}: its process ended") from None
+            raise UserError("its process ended") from None
         if isinstance(said, UserError):
             raise said
         return said
@@ -69,7 +69,12 @@ def _serve(
     """Make what is asked for, or call it so many times over, until nobody asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks.
     begin()
-    programs = make(*args)
+    try:
+        programs = make(*args)
+    except UserError as e:
+        return pipe.send(e)
+    except ImportError as e:  # It is installed, and yet something of it is not.
+        return pipe.send(UserError(f"it can't be imported: {e}"))
     pipe.send(None)
     made: dict[str, Program] = {}
     with contextlib.suppress(EOFError, OSError):

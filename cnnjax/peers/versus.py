@@ -67,12 +67,19 @@ class Versus:
         """A reading a program, unless `stop` says so before."""
         args = (net, image_shape, self.batch_size, seed)
         with contextlib.ExitStack() as stack:
-            able = {peer: _programs(peer, devices, stack, args) for peer in self.peers}
-            yield from self._readings(able, stop)
+            able, remarks = {}, []
+            for peer in self.peers:
+                try:
+                    able[peer] = _programs(peer, devices, stack, args)
+                except UserError as e:
+                    remarks.append(f"{peer}: {e}")
+            yield from self._readings(able, remarks, stop)
 
-    def _readings(self, able: dict[str, Programs], stop: Callable[[], bool]) -> Iterator[Reading]:
+    def _readings(
+        self, able: dict[str, Programs], remarks: list[str], stop: Callable[[], bool]
+    ) -> Iterator[Reading]:
         for name in PROGRAMS:
-            made, remarks = {}, []
+            made = {}
             for peer, programs in list(able.items()):
                 try:
                     made[peer] = getattr(programs, name)()
@@ -88,6 +95,7 @@ class Versus:
             for peer, program in made.items():
                 found |= _named(f"{peer}_{name}", program, times[peer])
             yield Reading(found, "; ".join(remarks))
+            remarks = []
 
     def told(self, measures: Mapping[str, float]) -> str:
         """A step's times in a few words."""
@@ -118,7 +126,7 @@ def _programs(
     if devices.platform != "cpu":
         return _maker(peer)(*args)
     begin = BEGIN.get(peer, apart.on_cpu)
-    return stack.enter_context(apart.opened(peer, begin, _maker(peer), *args))
+    return stack.enter_context(apart.opened(begin, _maker(peer), *args))
 
 
 def _rounds(
