@@ -86,7 +86,7 @@ def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, whol
 
 
 def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, command, tmp_path):
-    words = [*command, "--epochs=300"]
+    words = [*command, "--epochs=600"]  # They outlive the next launch's beginning.
     first = start(slurm, words)
     begun(tmp_path)
     first.kill()
