@@ -390,7 +390,6 @@ def child(index, port, folder, out):
 def test_two_processes_read_a_half_each_and_train_as_one(folder, streamed, tmp_path):
     port = parallel.free_port()
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.test_feed", *map(str, (i, port, folder, tmp_path))],
