@@ -20,15 +20,17 @@ BOUNDS = {"float64": 1e-10, "float32": 1e-5}
 PROCESS_DEVICES = {1: 8, 2: 4}
 
 
-def net():
+def net(depth):
     """Batch norm, a shortcut, dropout; its larger kernels are spread by fsdp."""
     from cnnjax.nets.blocks import Plain, Residual
     from cnnjax.nets.net import Head, Net, Stage
 
-    return Net(stages=(Stage(Plain(16)), Stage(Residual(32), depth=3)), head=Head(3, dropout=0.25))
+    return Net(
+        stages=(Stage(Plain(16)), Stage(Residual(32), depth=depth)), head=Head(3, dropout=0.25)
+    )
 
 
-def weights(mode, count, dtype, folder):
+def weights(mode, count, dtype, folder, depth):
     """The parameters after the training, as one flat float64 vector."""
     import jax
     import numpy as np
@@ -52,20 +54,20 @@ def weights(mode, count, dtype, folder):
     chosen = every[:, : max(1, count // len(every))].ravel()[:count]
     where = Devices(Mesh(chosen, local().mesh.axis_names), mode)
     with precision(dtype):
-        done = train(net(), recipe, source, 3, where)
+        done = train(net(depth), recipe, source, 3, where)
     assert done.steps == steps
     leaves = jax.tree.leaves(done.variables["params"])
     return np.concatenate([np.asarray(x, np.float64).ravel() for x in leaves])
 
 
-def found(folder, counts):
+def found(folder, counts, depth):
     """Every mode and number of devices: the parameters by name."""
-    return {f"{dtype} {mode} {count}": weights(mode, count, dtype, folder)
+    return {f"{dtype} {mode} {count}": weights(mode, count, dtype, folder, depth)
             for dtype in DTYPES for mode in MODES for count in counts
             if (count, mode) not in {(1, "jit"), (1, "fsdp")}}  # fmt: skip
 
 
-def child(index, processes, port, folder, counts):
+def child(index, processes, port, folder, depth, counts):
     import jax
     import numpy as np
 
@@ -76,9 +78,8 @@ def child(index, processes, port, folder, counts):
     assert hosts.count() == processes
     assert hosts.tell({"from": index}) == {"from": 0}
     assert hosts.agree(index == 1, index == 1, 5 + index) == (processes > 1, False, 5)
-    np.savez(
-        folder / f"{processes}-{index}.npz", **found(folder, [n for n in counts if n >= processes])
-    )
+    counts = [n for n in counts if n >= processes]
+    np.savez(folder / f"{processes}-{index}.npz", **found(folder, counts, depth))
 
 
 def free_port():
@@ -87,7 +88,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def run(processes, folder, counts):
+def run(processes, folder, counts, depth):
     """The children's findings, one dictionary each."""
     port = free_port()
     flags = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}"
@@ -100,7 +101,7 @@ def run(processes, folder, counts):
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.parallel",
-             *map(str, (i, processes, port, folder, *counts))],
+             *map(str, (i, processes, port, folder, depth, *counts))],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for i in range(processes)
@@ -113,7 +114,7 @@ def run(processes, folder, counts):
     return [dict(np.load(folder / f"{processes}-{i}.npz")) for i in range(processes)]
 
 
-def table(folder, counts=COUNTS):
+def table(folder, counts=COUNTS, depth=3):
     """Relative differences from one device by `float64 pmap 8 2`: type, mode, devices, hosts."""
     import numpy as np
 
@@ -122,7 +123,7 @@ def table(folder, counts=COUNTS):
     write_dataset(folder / "tiny.npz")
     rows, one = {}, {}
     for processes in PROCESS_DEVICES:
-        first, *others = run(processes, folder, counts)
+        first, *others = run(processes, folder, counts, depth)
         for other in others:  # To the bit: each holds the same parameters.
             assert all(np.array_equal(first[k], other[k]) for k in first)
         one = one or {k.split()[0]: v for k, v in first.items() if k.endswith("pmap 1")}
@@ -135,7 +136,8 @@ def table(folder, counts=COUNTS):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        child(*map(int, sys.argv[1:4]), Path(sys.argv[4]), [int(n) for n in sys.argv[5:]])
+        index, processes, port, depth, *counts = map(int, (*sys.argv[1:4], *sys.argv[5:]))
+        child(index, processes, port, Path(sys.argv[4]), depth, counts)
     else:
         with tempfile.TemporaryDirectory() as made:
             for name, far in table(Path(made)).items():

@@ -13,25 +13,11 @@ from cnnjax import compute, nets
 from cnnjax.compute.last_map import last_map
 from cnnjax.compute.trace import trace
 from cnnjax.errors import UserError
+from tests.zoo import started
 
 
 def images(n, *shape):
     return np.random.default_rng(0).normal(size=(n, *shape)).astype(np.float32)
-
-
-def started(net, *shape):
-    """As `init` would have it, without compiling it: He-normal kernels, ones and zeros."""
-    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x), image)
-    draws = np.random.default_rng(1)
-
-    def fill(path, leaf):
-        if leaf.ndim > 1:
-            spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-            return jnp.asarray(draws.normal(0, spread, leaf.shape), leaf.dtype)
-        return jnp.full(leaf.shape, float(path[-1].key in ("scale", "var")), leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(fill, {k: v for k, v in shapes.items() if k != "maps"})
 
 
 # The last map.

@@ -40,7 +40,7 @@ def test_two_workers_killed_again_and_again_end_as_undisturbed_ones(tmp_path):
     seed = time.time_ns()
     print("seed", seed)  # Shown where the test fails.
     chance, killed = random.Random(seed), tmp_path / "killed"
-    flags = (*TWO, "--epochs=200", "--seeds=5", "--retries=1000")
+    flags = (*TWO, "--epochs=250", "--seeds=5", "--retries=1000")
     whole, words = (command(tmp_path, r, *flags) for r in (tmp_path / "whole", killed))
     subprocess.run(whole, cwd=ROOT, check=True, capture_output=True)
     runs, launches = killed / "width" / "runs", 0

@@ -17,8 +17,8 @@ from tests.tiny import write_dataset
 
 @pytest.mark.slow
 def test_devices_processes_and_modes_change_nothing_but_rounding(tmp_path):
-    # `python -m tests.parallel` has 2 and 4 devices too, in three times as long.
-    rows = parallel.table(tmp_path, counts=(1, 8))
+    # `python -m tests.parallel` has 2 and 4 devices and a deeper net, in six times as long.
+    rows = parallel.table(tmp_path, counts=(1, 8), depth=1)
     assert len(rows) == 2 * (1 + 3 + 3)
     assert {k: v for k, v in rows.items() if v > parallel.BOUNDS[k.split()[0]]} == {}
     assert any(v > 0 for v in rows.values())
@@ -103,7 +103,7 @@ def test_a_study_of_two_processes_is_that_of_one(tmp_path):
     """One of them is asked to stop on the way, and the same command goes on with another number."""
     data = write_dataset(tmp_path / "tiny.npz", side=16)
     flags = [f"--dataset={data}", "--widths=0.5,1", "--seeds=2", "--learning_rate=0.05",
-             "--batch_size=16", "--dtype=float64"]  # fmt: skip
+             "--batch_size=16", "--dtype=float64", "--net=tests.tiny:least_net"]  # fmt: skip
     status, said = ended(launch(tmp_path / "one", 1, "--epochs=20", *flags, devices=4))
     assert status == [0], said
     status, said = ended(launch(tmp_path / "two", 2, "--epochs=20", *flags))

@@ -86,7 +86,7 @@ def test_a_study_runs_as_jobs_and_a_second_launch_adds_none(slurm, command, whol
 
 
 def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, command, tmp_path):
-    words = [*command, "--epochs=300"]
+    words = [*command, "--epochs=600"]  # They outlive the next launch's beginning.
     first = start(slurm, words)
     begun(tmp_path)
     first.kill()
@@ -98,7 +98,7 @@ def test_killed_with_its_jobs_queued_the_next_launch_waits_for_those(slurm, comm
 
 
 def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, whole, tmp_path):
-    words = [*command, "--epochs=1500", "--seeds=1"]
+    words = [*command, "--epochs=600", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
     job = jobs(tmp_path)[key]
@@ -115,7 +115,7 @@ def test_what_slurm_requeues_goes_on_and_ends_the_same(slurm, command, whole, tm
 def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(
     slurm, command, whole, tmp_path
 ):
-    words = [*command, "--epochs=1500", "--seeds=1"]
+    words = [*command, "--epochs=600", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
     job = jobs(tmp_path)[key]
@@ -126,7 +126,7 @@ def test_warned_before_its_time_is_up_a_run_goes_on_in_the_next_job(
 
 
 def test_a_killed_worker_is_tried_again_with_the_reason_kept(slurm, command, whole, tmp_path):
-    words = [*command, "--epochs=1500", "--seeds=1"]
+    words = [*command, "--epochs=600", "--seeds=1"]
     running = start(slurm, words)
     key = begun(tmp_path)
     slurm.call("scancel", "--batch", "--signal=KILL", jobs(tmp_path)[key])

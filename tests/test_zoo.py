@@ -122,7 +122,7 @@ REFUSALS = (
 )
 
 
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=10)
 @hypothesis.given(
     st.sampled_from(zoo.NAMES),
     st.dictionaries(st.sampled_from(sorted(zoo.SETTINGS)), st.none(), max_size=3),
@@ -220,10 +220,18 @@ def test_padding_by_stage_and_what_is_no_padding():
 def test_a_net_of_each_family_computes_and_learns(name):
     net = vary.width(shallow(name, SMALL, False), 0.1)
     images = jax.random.normal(jax.random.key(0), (4, *SMALL))
-    variables = jax.jit(net.init)(jax.random.key(1), images)
+    variables = zoo.started(net, *SMALL)
     step = jax.jit(jax.value_and_grad(functools.partial(loss, net)))
     found, gradient = step(variables["params"], variables, images)
     assert np.isfinite(found)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     kernels = [leaf for leaf in jax.tree.leaves(gradient) if leaf.ndim > 1]
     assert all(np.abs(kernel).max() > 0 for kernel in kernels)
+
+
+@zoo.EVERY
+@pytest.mark.parametrize("name", zoo.REPRESENTATIVES.values())
+def test_a_net_of_each_family_begins_finite(name):
+    net = vary.width(shallow(name, SMALL, False), 0.1)
+    variables = jax.jit(net.init)(jax.random.key(1), jnp.zeros((1, *SMALL)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
