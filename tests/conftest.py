@@ -2,16 +2,16 @@
 
 import os
 import tempfile
-import uuid
 from importlib import metadata
 
 # Before jax or cnnjax is imported. Processes that a test starts inherit these, but not the eight
 # devices: they see one, as a user's would.
 if "PYTEST_XDIST_WORKER" not in os.environ:  # Workers have one home between them.
     _made = tempfile.TemporaryDirectory(prefix="cnnjax-tests-", ignore_cleanup_errors=True)
-    _home = os.environ.get("CNNJAX_TESTS") or _made.name  # Or one that outlives this run.
-    os.environ["CNNJAX_CACHE"] = os.path.join(_home, "cache")  # Never the user's; prepared once.
-    os.environ["TFDS_DATA_DIR"] = os.path.join(_home, "tensorflow_datasets")
+    os.environ.setdefault("CNNJAX_TESTS", _made.name)  # Or one that outlives this run.
+_home = os.environ["CNNJAX_TESTS"]
+os.environ["CNNJAX_CACHE"] = os.path.join(_home, "cache")  # Never the user's; prepared once.
+os.environ["TFDS_DATA_DIR"] = os.path.join(_home, "tensorflow_datasets")
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs run once or a few times here: what matters is how long they take to compile. (Level 0
 # is no choice: there training on eight devices differs from one, and losses are not finite.)
@@ -26,16 +26,17 @@ import jax
 import optax
 import pytest
 from filelock import FileLock
-from jax._src import lru_cache
 
 from cnnjax.train.native import library
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# What a test compiled, no other compiles again.
+# What a test compiled, no other of its worker compiles again. (Two workers might read the half of
+# what the other writes.)
 os.makedirs(os.environ["CNNJAX_CACHE"], exist_ok=True)
-jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["CNNJAX_CACHE"], "programs"))
+_programs = os.path.join(_home, "programs", os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+jax.config.update("jax_compilation_cache_dir", _programs)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
@@ -43,15 +44,6 @@ def pytest_runtest_setup():
     # Any program, also after a test whose study wanted the long ones only.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
-
-def _write_whole(programs, key, compiled):
-    """JAX would write in place, where the other worker may read the half of it."""
-    part = programs.path / f"{uuid.uuid4().hex}.part"
-    part.write_bytes(compiled)
-    part.replace(programs.path / f"{key}{lru_cache._CACHE_SUFFIX}")
-
-
-lru_cache.LRUCache.put = _write_whole
 
 _compile, _native = library._compile, os.path.join(os.environ["CNNJAX_CACHE"], "native")
 

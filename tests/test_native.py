@@ -293,12 +293,13 @@ def test_the_way_can_be_chosen(way):
 
 def equal_xlas_too(path, tmp_path):
     """The tests of values, in a process where that compiler makes the convolutions."""
-    environment = os.environ | {"CXX": path, "CNNJAX_CACHE": str(tmp_path)}
+    environment = os.environ | {"CXX": path, "CNNJAX_TESTS": str(tmp_path)}
     values = "are_the_sums or largest or equal_xlas and not too"
     command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", values]
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert found.returncode == 0 and " passed" in found.stdout, found.stdout[-2000:]
     assert "skipped" not in found.stdout
+    assert list(tmp_path.glob("cache/native/*.so"))
 
 
 @pytest.mark.slow

@@ -92,6 +92,6 @@ What bounds it, from profiles on the Xeon: memory, for what is not multiplied. A
 its norm, forward and back, moves as much as its map some 17 times, what is written counted twice;
 22 times before the above; 2 MB in ResNet-20's first stage with 32 images. Normalising while the
 next convolution lays its images out, and a norm's gradient while both gradients of a convolution
-are made of it, would leave 14. Of the 7×7 net over a quarter is at 8×8 pixels, where two fifths of the taps read
-padding and are left out, and nothing is left for four outputs together.
+are made of it, would leave 14. Of the 7×7 net over a quarter is at 8×8 pixels, where two fifths of
+the taps read padding and are left out, and nothing is left for four outputs together.
 """
