@@ -3,15 +3,23 @@
 import os
 import tempfile
 from importlib import metadata
+from pathlib import Path
 
 # Before jax or cnnjax is imported. Processes that a test starts inherit these, but not the eight
 # devices: they see one, as a user's would.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # Workers have one home between them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
     _made = tempfile.TemporaryDirectory(prefix="cnnjax-tests-", ignore_cleanup_errors=True)
-    os.environ.setdefault("CNNJAX_TESTS", _made.name)  # Or one that outlives this run.
-_home = os.environ["CNNJAX_TESTS"]
-os.environ["CNNJAX_CACHE"] = os.path.join(_home, "cache")  # Never the user's; prepared once.
-os.environ["TFDS_DATA_DIR"] = os.path.join(_home, "tensorflow_datasets")
+    os.environ.setdefault("CNNJAX_TESTS", _made.name)  # Or a home that outlives this run.
+_tests = Path(os.environ["CNNJAX_TESTS"])
+# Never the user's. A worker has its own, since JAX may read the half of what another writes; of all
+# is the native code, which takes longest.
+_cache = _tests / os.environ.get("PYTEST_XDIST_WORKER", "alone") / "cache"
+_cache.mkdir(parents=True, exist_ok=True)
+(_tests / "native").mkdir(exist_ok=True)
+if not (_cache / "native").exists():
+    (_cache / "native").symlink_to(_tests / "native")
+os.environ["CNNJAX_CACHE"] = str(_cache)
+os.environ["TFDS_DATA_DIR"] = str(_cache.parent / "tensorflow_datasets")
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs run once or a few times here: what matters is how long they take to compile. (Level 0
 # is no choice: there training on eight devices differs from one, and losses are not finite.)
@@ -32,11 +40,8 @@ from cnnjax.train.native import library
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# What a test compiled, no other of its worker compiles again. (Two workers might read the half of
-# what the other writes.)
-os.makedirs(os.environ["CNNJAX_CACHE"], exist_ok=True)
-_programs = os.path.join(_home, "programs", os.environ.get("PYTEST_XDIST_WORKER", "alone"))
-jax.config.update("jax_compilation_cache_dir", _programs)
+# What a test compiled, no other of its worker compiles again.
+jax.config.update("jax_compilation_cache_dir", str(_cache / "programs"))
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
@@ -45,14 +50,14 @@ def pytest_runtest_setup():
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
-_compile, _native = library._compile, os.path.join(os.environ["CNNJAX_CACHE"], "native")
+_compile = library._compile
 
 
 def _compile_once(compiler, path):
     """Workers want the native code at about the same time: one of them compiles it."""
-    if str(path.parent) != _native:  # A test that has a place of its own.
+    if path.parent != _cache / "native":  # A test that has a place of its own.
         return _compile(compiler, path)
-    with FileLock(f"{_native}.lock"):
+    with FileLock(_tests / "native.lock"):
         if not path.exists():
             _compile(compiler, path)
 

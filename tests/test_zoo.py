@@ -229,7 +229,7 @@ def test_a_net_of_each_family_computes_and_learns(name):
     assert all(np.abs(kernel).max() > 0 for kernel in kernels)
 
 
-@zoo.EVERY
+@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.REPRESENTATIVES.values())
 def test_a_net_of_each_family_begins_finite(name):
     net = vary.width(shallow(name, SMALL, False), 0.1)
