@@ -20,7 +20,7 @@ BOUNDS = {"float64": 1e-10, "float32": 1e-5}
 PROCESS_DEVICES = {1: 8, 2: 4}
 
 
-def net(depth):
+def net(depth=3):
     """Batch norm, a shortcut, dropout; its larger kernels are spread by fsdp."""
     from cnnjax.nets.blocks import Plain, Residual
     from cnnjax.nets.net import Head, Net, Stage
