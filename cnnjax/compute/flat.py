@@ -5,9 +5,10 @@ and what is computed again in a backward pass.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from cnnjax.compute.walk import called, live
@@ -59,6 +60,18 @@ class Flat:
     ins: tuple[Value, ...]
     equations: list[Equation]
     outs: list[Value | Known]
+
+
+def otherwise(f: Callable, run: Callable[[Flat, list[Any]], list[Any]]) -> Callable:
+    """A function of what `f` is of, which is what `run(f's program, arguments)` gives."""
+
+    def run_otherwise(*args: Any) -> Any:
+        program, shapes = jax.make_jaxpr(f, return_shape=True)(*args)
+        return jax.tree.unflatten(
+            jax.tree.structure(shapes), run(flat(program), jax.tree.leaves(args))
+        )
+
+    return run_otherwise
 
 
 def flat(program: ClosedJaxpr) -> Flat:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.compute.flat import Equation, Flat, Known, Value, flat
+from cnnjax.compute.flat import Equation, Flat, Known, Value, otherwise
 from cnnjax.train.native import ops
 from cnnjax.train.native.ops import End
 
@@ -24,13 +24,7 @@ EVERYTHING = (-math.inf, math.inf)
 
 def fused(f: Callable) -> Callable:
     """What `f` computes up to rounding, without derivatives."""
-
-    def run(*args: Any) -> Any:
-        program, shapes = jax.make_jaxpr(f, return_shape=True)(*args)
-        outs = _run(flat(program), jax.tree.leaves(args))
-        return jax.tree.unflatten(jax.tree.structure(shapes), map(_value, outs))
-
-    return run
+    return otherwise(f, lambda program, args: [*map(_value, _run(program, args))])
 
 
 @dataclasses.dataclass(frozen=True)

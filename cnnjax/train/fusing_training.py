@@ -16,19 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnnjax.compute.flat import Equation, Flat, Known, Value, flat
+from cnnjax.compute.flat import Equation, Flat, Known, Value, otherwise
 from cnnjax.train.native import ops
 
 
 def fused(gradient: Callable) -> Callable:
     """What `gradient` computes up to rounding, without derivatives."""
-
-    def run(*args: Any) -> Any:
-        program, shapes = jax.make_jaxpr(gradient, return_shape=True)(*args)
-        found = _run(flat(program), jax.tree.leaves(args))
-        return jax.tree.unflatten(jax.tree.structure(shapes), found)
-
-    return run
+    return otherwise(gradient, _run)
 
 
 @dataclasses.dataclass(frozen=True)

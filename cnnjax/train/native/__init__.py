@@ -79,7 +79,7 @@ multiply between 100 and 240 GFLOP/s, from one minute to the next), so as ratios
 
 - A training's convolutions sum what batch norm asks of their results, and their gradients by input
   what passes ReLU and its sums, tile by tile while the cache has them (`train.fusing_training`):
-  expected 12 % of the ResNets and 4 % of 7×7 kernels, found 4 to 7 % and 4. The sums of a map cost
+  expected 12 % of the ResNets and 4 % of 7×7 kernels, found 4 to 6 % and 4. The sums of a map cost
   a twentieth of its convolution; what passes ReLU costs as much as the three maps that are read
   for it, some 7 GB/s while others used the machine, and fetching them ahead changed nothing.
 - Four outputs of a dilated row from six products too, that far apart: 0.73 to 0.80 of such a
