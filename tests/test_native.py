@@ -149,10 +149,19 @@ def test_the_sums_are_laxs(pads, channels, stride, dilation):
         ((4, 16, 16, 32), (7, 7, 32, 16), {"pads": ((3, 3), (3, 3))}),
         ((5, 9, 12, 32), (3, 5, 16, 72), {"groups": 2, "pads": ((0, 2), (4, 0))}),
         ((2, 32, 32, 16), (7, 7, 16, 16), {"pads": ((3, 3), (3, 3))}),  # In runs.
+        ((9, 8, 8, 64), (7, 7, 64, 64), {"pads": ((3, 3), (3, 3))}),  # Rows of two.
+        # Taps in one part, in two and in three, of one size and of two.
+        ((3, 6, 16, 16), (2, 4, 16, 40), {"pads": ((1, 0), (1, 2))}),
+        ((3, 6, 16, 16), (1, 6, 16, 24), {"pads": ((0, 0), (2, 3))}),
+        ((3, 6, 24, 16), (3, 9, 16, 16), {"pads": ((1, 1), (4, 4))}),
+        ((3, 12, 40, 16), (2, 11, 16, 32), {"pads": ((1, 0), (5, 5))}),
+        ((2, 6, 32, 16), (1, 13, 16, 16), {"pads": ((0, 0), (6, 6))}),
         # The same of places that lie apart.
         ((4, 16, 16, 32), (3, 3, 32, 48), {"dilation": (2, 2), "pads": ((2, 2), (2, 2))}),
         ((5, 9, 24, 16), (3, 3, 16, 16), {"dilation": (1, 3), "pads": ((1, 1), (3, 3))}),
         ((9, 8, 8, 256), (3, 3, 256, 48), {"dilation": (2, 2), "pads": ((2, 2), (2, 2))}),
+        ((3, 9, 24, 32), (5, 7, 32, 16), {"dilation": (1, 3), "pads": ((2, 2), (9, 9))}),
+        ((3, 16, 16, 16), (5, 5, 16, 48), {"dilation": (2, 2), "pads": ((4, 4), (4, 4))}),
         (
             (3, 5, 36, 32),
             (2, 3, 16, 24),
@@ -172,6 +181,17 @@ def test_large_ones_are_the_sums(shape, kernel, given):
     (cotangent,) = drawn(y.shape)
     for mine, truth in zip((y, *back(cotangent)), truth_of(x, w, cotangent, **given), strict=True):
         near(mine, truth)
+
+
+@pytest.mark.parametrize("columns, taps", [(16, 3), (16, 5), (16, 7), (8, 7), (32, 11)])
+def test_long_sums_round_little(columns, taps):
+    """Fewer products are further off, and longer sums; together no further than this."""
+    x, w = drawn((2, 8, columns, 256), (7, taps, 256, 32))
+    given = {"pads": ((3, 3), (taps // 2, taps // 2))}
+    y, back = jax.vjp(functools.partial(call, convolution.native, **given), x, w)
+    (cotangent,) = drawn(y.shape)
+    for mine, truth in zip((y, *back(cotangent)), truth_of(x, w, cotangent, **given), strict=True):
+        near(mine, truth, 4e-6)
 
 
 def loss(conv, x, w):

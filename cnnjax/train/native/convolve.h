@@ -15,7 +15,7 @@ struct Convolution : Weights {
   // another way.
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y,
            float* sums = nullptr) const {
-    const Padded padded[2] = {PaddedFor(laid().axes[0]), PaddedFor(laid().axes[1])};
+    const Padded padded[2] = {Side(0), Side(1)};
     std::unique_ptr<float[]> own;
     const std::vector<Panel> panels = Panels(pool, w, own);
     // A chunk gives tiles enough places alike, and every thread a chunk; where there are fewer, for
@@ -61,7 +61,7 @@ struct Convolution : Weights {
 
  private:
   static constexpr int PLACES = 1024;         // Of a chunk.
-  static constexpr Offset FITS = 1 << 16;     // Floats of a chunk's images as quads read them.
+  static constexpr Offset FITS = 1 << 18;     // Floats of a chunk's images as quads read them.
   static constexpr Offset WEIGHTS = 1 << 18;  // As many as a core's cache holds.
 
   bool together() const { return quads && quads->together; }
@@ -130,25 +130,20 @@ struct Convolution : Weights {
       if (&tile != &tiles.back()) Fetch<T, L * N>(phase.to.data() + (&tile + 1)->place, y);
       const Offset* to = phase.to.data() + tile.place;
       if (after) then.Fetch(tile, to, quads ? QUAD : 1, beside(), panel.size);
-      const auto convolved = [&](int product, int taps, const End& end, float* y, const Offset* to,
-                                 int size) {
-        Convolved<L, T, N, HOW>(x + (product ? product * quads->apart() : 0),
-                                phase.places.data() + tile.place, phase.step,
-                                phase.taps.data() + tile.tap, phase.weights.data() + tile.tap,
-                                panel.tap, taps, depth(), panel.weights + product * panel.product,
-                                panel.row, end, y, to, size);
-      };
+      const Reach reach{phase.places.data() + tile.place, phase.taps.data() + tile.tap,
+                        phase.weights.data() + tile.tap, phase.step, panel.tap, panel.row, depth()};
       if (HOW == Reads::VECTORS || !quads) {
-        convolved(0, tile.taps, end, y, to, panel.size);
+        Convolved<L, T, N, HOW>(reach, x, panel.weights, tile.taps, end, y, to, panel.size);
         if (after) then.Do<L, N>(tile, y, to, 1, 0, panel.size);
         continue;
       }
-      float sums[SIX * T * N * L];
-      Offset own[T];
-      for (int t = 0; t < T; ++t) own[t] = t * N * L;
-      for (int k = 0; k < SIX; ++k)  // Of all threes but the first the first product is zero.
-        convolved(k, k ? tile.taps : tile.first, End{}, sums + k * T * N * L, own, N * L);
-      FoursWritten<L, T, N>(sums, end, y, to, beside(), panel.size);
+      float sums[EIGHT * T * N * L];
+      for (int k = 0; k < quads->points(); ++k)
+        Summed<L, T, N, HOW>(reach, x + k * quads->apart(), panel.weights + k * panel.product,
+                             tile.taps / quads->parts() * quads->having(k), sums + k * T * N * L);
+      OfTaps(quads->size(0), [&](auto taps) {
+        FoursWritten<L, T, N, taps() + QUAD - 1>(sums, end, y, to, beside(), panel.size);
+      });
       if (after) then.Do<L, N>(tile, y, to, QUAD, beside(), panel.size);
     }
   }

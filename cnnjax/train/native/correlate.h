@@ -7,7 +7,8 @@
 
 struct Correlation : Gradients {
   void Run(xla::ffi::ThreadPool& pool, const float* x, const float* g, float* w) const {
-    const Padded padded[2] = {Around(laid().axes[0]), Around(laid().axes[1])};
+    const Plan read = Read();
+    const Padded padded[2] = {Around(read, 0), Around(read, 1)};
     // Of few weights every thread has its own sums over its own images; many are shared out.
     const int threads = Threads(pool), parts = std::min(threads, std::max(1, batch));
     const Offset image = Offset(padded[0].size) * padded[1].size * laid().channels;
@@ -15,7 +16,6 @@ struct Correlation : Gradients {
     const int fits = static_cast<int>((shared() ? CACHED : 0) / std::max<Offset>(1, image));
     const int chunk =
         std::max(1, std::min(std::max(enough, fits), shared() ? batch : (batch + parts - 1) / parts));
-    const Plan read = Vectors();
     const Reading reading = ReadingOf(read, padded, chunk);
     const int slots = shared() ? 1 : parts, blocks = (rows() + block() - 1) / block();
     // Sums are made in the result, where they lie as it does.
@@ -29,7 +29,7 @@ struct Correlation : Gradients {
         const int count = std::min(chunk, last - at), places = count * pixels();
         const float* from = x + std::size_t(at) * axes[0].in * axes[1].in * channels;
         const float* xs = vectors() ? ByVectors(images, from, count, chunk, read, padded, all)
-                                    : Laid(images, from, count, padded);
+                                    : read.Laid(images, from, count, padded);
         add(xs, Pieces(g + std::size_t(at) * pixels() * outputs, places, own, all), count);
       }
     };
@@ -56,9 +56,11 @@ struct Correlation : Gradients {
   }
 
  private:
-  static constexpr Offset CACHED = 1 << 18;  // Floats of images, about what a cache holds.
+  static constexpr Offset CACHED = 1 << 19;  // Floats of images, for tiles to have enough of.
 
-  Padded Around(const Axis& a) const { return whole() ? Padded{0, a.in} : PaddedFor(a); }
+  Padded Around(const Plan& read, int axis) const {
+    return whole() && !quads ? Padded{0, axes[axis].in} : read.Side(axis);
+  }
 
   int block() const { return whole() ? 160 : 168; }  // Rows of whole tiles.
 
@@ -81,12 +83,13 @@ struct Correlation : Gradients {
     Offset image, line, step;        // From one to the next.
   };
 
-  // The same of ROWS channels, where each vector of them has images of its own.
-  Plan Vectors() const {
-    if (!vectors()) return *this;
+  // The same without rows of zeros, and of ROWS channels where each vector of them has images of its
+  // own.
+  Plan Read() const {
     Shape shape = *this;
-    shape.channels = ROWS;
-    return {shape, quads ? std::optional<Quads>(shape) : std::nullopt};
+    if (vectors()) shape.channels = ROWS;
+    if (!quads) return {shape, {}};
+    return {shape, Quads(shape, {0, axes[0].in})};
   }
 
   // [C / ROWS, chunk] images of ROWS channels.
@@ -164,23 +167,24 @@ struct Correlation : Gradients {
   template <int L, int T, int N, Reads HOW>
   void Tiles(const Reading& reading, const float* x, const Piece& piece, int images, int first,
              int last, float* sums, float* spare) const {
-    for (int at = first; at < last; at += T) {
+    for (int number = first; number < last; number += T) {
+      const int at = vectors() ? Turned(number, T) : number;
       Offset rows[T];
       float* to[T];
       for (int t = 0; t < T; ++t) {
-        const bool there = at + t < last;
+        const bool there = number + t < last;
         rows[t] = reading.rows[there ? at + t : last - (HOW == Reads::LINES ? RUN - t % RUN : 1)];
         to[t] = there ? sums + (at + t) * row() : spare;
       }
-      const int end = std::min(at + T, last);
-      const auto [down, across] = Read(reading, at / depth(), (end - 1) / depth());
+      const int end = at + std::min(T, last - number);
+      const auto [down, across] = Spans(reading, at / depth(), (end - 1) / depth());
       const int width = laid().axes[1].out;
       const Walk walk{images,         down.last - down.first,  across.last - across.first,
                       reading.image,  reading.line,            reading.step,
                       laid().pixels() * piece.step, width * piece.step, piece.step};
       const float* from = x + down.first * reading.line + across.first * reading.step;
       const float* by = piece.gradients + (down.first * width + across.first) * piece.step +
-                        (quads ? Quads::Product(at / depth() % this->across())[1] * piece.lanes : 0);
+                        (quads ? quads->Product(at / depth() % this->across())[1] * piece.product : 0);
       if constexpr (HOW == Reads::NEXT) {
         if (walk.columns % 4 == 0) {
           Correlated<L, T, N, HOW, 4>(from, rows, by, walk, to);
@@ -195,8 +199,16 @@ struct Correlation : Gradients {
     }
   }
 
+  // The row where a tile of T rows begins, if taps of a column follow each other: what they read is
+  // the same, and the cache still has it.
+  int Turned(int number, int T) const {
+    const int tile = number / T, column = tile / axes[0].taps;
+    const int tap = tile % axes[0].taps * across() + column % across();
+    return tap * depth() + column / across() * T;
+  }
+
   // The outputs for which any of some taps reads the input, in a rectangle.
-  std::array<Span, 2> Read(const Reading& reading, int first, int last) const {
+  std::array<Span, 2> Spans(const Reading& reading, int first, int last) const {
     std::array<Span, 2> all{};
     for (int tap = first; tap <= last; ++tap) {
       const Span spans[2] = {reading.down[tap / across()], reading.across[tap % across()]};

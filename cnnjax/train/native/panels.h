@@ -4,14 +4,14 @@
 #include <memory>
 
 #include "threads.h"
-#include "winograd.h"
+#include "quads.h"
 
 // What a tile computes of each place: outputs first to first + size - 1 of a group. Weights lie in
 // rows of outputs, from one input channel to the next and one tap to the next.
 struct Panel {
   int group, first, size, lanes;  // It is `lanes` wide: zeros follow what is less.
   const float* weights;
-  Offset row, tap, product;  // The last from one of six products to the next.
+  Offset row, tap, product;  // The last from one point's products to the next.
 };
 
 struct Weights : Plan {
@@ -34,7 +34,7 @@ struct Weights : Plan {
     }
     const bool direct = !quads && !flipped && width() % HALF == 0 && width() <= 2 * WIDE;
     const Offset padded = (width() + HALF - 1) / HALF * HALF;
-    const Offset rows = Offset(laid().taps()) * depth(), matrix = quads ? SIX * rows : rows;
+    const Offset rows = Offset(laid().taps()) * depth(), matrix = quads ? quads->points() * rows : rows;
     if (!direct) own.reset(new float[matrix * padded * groups]);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += panels.back().lanes) {
@@ -55,7 +55,7 @@ struct Weights : Plan {
     if (quads)
       Share(pool, static_cast<int>(panels.size()) * axes[0].taps, [&](int item) {
         const Panel& panel = panels[item / axes[0].taps];
-        Threes(panel, w, item % axes[0].taps, own.get() + (panel.weights - own.get()));
+        Parts(panel, w, item % axes[0].taps, own.get() + (panel.weights - own.get()));
       });
     else if (!direct)
       Share(pool, static_cast<int>(panels.size()) * taps(), [&](int item) {
@@ -67,20 +67,22 @@ struct Weights : Plan {
   }
 
  private:
-  // A row of taps, three by three; of flipped weights that which comes in its place.
-  void Threes(const Panel& panel, const float* w, int row, float* to) const {
+  // A row of taps part by part; of flipped weights that which comes in its place.
+  void Parts(const Panel& panel, const float* w, int row, float* to) const {
     const int columns = axes[1].taps, size = depth() * panel.lanes;
-    std::vector<float> taps(std::size_t(columns + 1) * size);  // The last is zeros.
+    std::vector<float> taps(std::size_t(columns) * size);
     for (int j = 0; j < columns; ++j) {
       const int at = row * columns + j;
       Matrix(panel, w, flipped ? this->taps() - 1 - at : at, taps.data() + Offset(j) * size);
     }
-    for (int t = 0; t < columns / 2; ++t) {
-      const float* three[3];
-      for (int i = 0; i < 3; ++i)
-        three[i] = taps.data() + Offset(t && !i ? columns : 2 * t + i) * size;
-      SixOfTaps(three, depth(), panel.lanes, to + (row * (columns / 2) + t) * panel.tap, panel.row,
-                panel.product);
+    for (int part = 0; part < quads->parts(); ++part) {
+      const float* of[MOST];
+      for (int i = 0; i < quads->size(part); ++i)
+        of[i] = taps.data() + Offset(quads->begin(part) + i) * size;
+      OfTaps(quads->size(part), [&](auto taps) {
+        TapsOf<taps()>(of, depth(), panel.lanes, to + (row * quads->parts() + part) * panel.tap,
+                       panel.row, panel.product);
+      });
     }
   }
 

@@ -1,13 +1,13 @@
 // The gradients that the sums of a convolution's weights are made of, and the weights of the sums.
 #pragma once
 
-#include "winograd.h"
+#include "quads.h"
 
 // Gradients of outputs first to first + size - 1 of a group, from one place, or quad, to the next.
 struct Piece {
   int group, first, size, lanes;  // They are `lanes` wide, whatever follows what is less.
   const float* gradients;
-  Offset step;
+  Offset step, product;  // The latter from one point's products to the next.
 };
 
 struct Gradients : Plan {
@@ -32,16 +32,16 @@ struct Gradients : Plan {
     if (each()) {
       for (int c = 0; c < channels; c += pieces.back().lanes) {
         const int lanes = channels - c >= WIDE ? WIDE : HALF;
-        pieces.push_back({0, c, lanes, lanes, g + c, outputs});
+        pieces.push_back({0, c, lanes, lanes, g + c, outputs, 0});
       }
       return pieces;
     }
     const bool direct = !quads && width() % HALF == 0 && width() <= 2 * WIDE;
     // Of many weights one vector is summed at a time, so that rows are a whole line of the images.
     const bool pairs = !whole() || !shared();
-    // Of a place, or of the six products of four.
-    const int six = quads ? SIX : 1, four = quads ? QUAD : 1;
-    if (!direct) own.resize(std::size_t(places / four * six) * row() * groups);
+    // Of a place, or of the products of four.
+    const int of = quads ? quads->points() : 1, four = quads ? QUAD : 1;
+    if (!direct) own.resize(std::size_t(places / four * of) * row() * groups);
     for (int group = 0; group < groups; ++group)
       for (int o = 0; o < width(); o += pieces.back().lanes) {
         const int left = static_cast<int>(row()) - o;
@@ -49,11 +49,11 @@ struct Gradients : Plan {
         const int size = std::min(width() - o, lanes);
         const float* from = g + group * width() + o;
         if (direct) {
-          pieces.push_back({group, o, size, lanes, from, outputs});
+          pieces.push_back({group, o, size, lanes, from, outputs, 0});
           continue;
         }
-        float* to = own.data() + std::size_t(places / four * six) * (group * row() + o);
-        pieces.push_back({group, o, size, lanes, to, six * lanes});
+        float* to = own.data() + std::size_t(places / four * of) * (group * row() + o);
+        pieces.push_back({group, o, size, lanes, to, lanes, Offset(places / four) * lanes});
       }
     if (!direct)
       all(static_cast<int>(pieces.size()), [&](int i) {
@@ -66,7 +66,7 @@ struct Gradients : Plan {
 
   // The sums of all threads, without what follows each row: [rows, groups, width].
   void Gather(float* sums, int slots, float* w) const {
-    if (quads) return GatherThrees(sums, slots, w);
+    if (quads) return GatherParts(sums, slots, w);
     const int parts = each() ? 1 : groups, across = each() ? outputs : width();
     for (int group = 0; group < parts; ++group)
       for (int r = 0; r < rows(); ++r) {
@@ -80,40 +80,40 @@ struct Gradients : Plan {
 
  private:
   void Fill(const Piece& piece, const float* from, int places, float* to) const {
-    const int size = piece.size, lanes = piece.lanes;
-    const auto six_of = size < lanes   ? SixOfGradients<0>
-                        : size == WIDE ? SixOfGradients<WIDE>
-                        : size == HALF ? SixOfGradients<HALF>
-                                       : SixOfGradients<2 * WIDE>;
-    const int step = quads ? QUAD : 1;
-    for (int p = 0; p < places; p += step, to += piece.step)
-      if (quads)
-        six_of(from + quads->Written(Offset(p) * outputs), quads->beside(), size, lanes, to);
-      else
-        std::memcpy(to, from + Offset(p) * outputs, sizeof(float) * size);
+    if (quads) return OfTaps(quads->size(0), [&](auto taps) { Fours<taps()>(piece, from, places, to); });
+    for (int p = 0; p < places; ++p, to += piece.step)
+      std::memcpy(to, from + Offset(p) * outputs, sizeof(float) * piece.size);
+  }
+
+  template <int TAPS>
+  void Fours(const Piece& piece, const float* from, int places, float* to) const {
+    const int size = piece.size;
+    const auto products = size < piece.lanes ? GradientsOf<TAPS, 0>
+                          : size == WIDE ? GradientsOf<TAPS, WIDE>
+                          : size == HALF ? GradientsOf<TAPS, HALF>
+                                         : GradientsOf<TAPS, 2 * WIDE>;
+    for (int p = 0; p < places; p += QUAD, to += piece.step)
+      products(from + quads->Written(Offset(p) * outputs), quads->beside(), size, piece.product, to);
   }
 
   static constexpr std::size_t MANY = 1 << 16;  // Weights.
 
-  // The same of sums of products: of all slots, three by three.
-  void GatherThrees(float* sums, int slots, float* w) const {
+  // The same of sums of products: of all slots, part by part.
+  void GatherParts(float* sums, int slots, float* w) const {
     for (int s = 1; s < slots; ++s)
       for (std::size_t i = 0; i < size(); ++i) sums[i] += sums[s * size() + i];
-    const Offset tap = Offset(depth()) * row();
+    const Offset number = Offset(depth()) * row();
     for (int group = 0; group < groups; ++group)
       for (int i = 0; i < axes[0].taps; ++i)
-        for (int t = 0; t < quads->threes(); ++t)
+        for (int part = 0; part < quads->parts(); sums += quads->of(part++) * number)
           for (int c = 0; c < depth(); ++c) {
-            // Of the second three on, the first product is one that nobody made.
-            const float* first =
-                sums + ((group * axes[0].taps + i) * across() + t * (SIX - 1)) * tap + c * row();
-            const float* m[SIX];
-            for (int k = 0; k < SIX; ++k) m[k] = first + k * tap;
-            float* three[3];
-            for (int j = 0; j < 3; ++j)
-              three[j] = w + ((i * axes[1].taps + 2 * t + j) * Offset(depth()) + c) * outputs +
-                         group * width();
-            ThreeOf(m, width(), t == 0, three);
+            const float* m[EIGHT];
+            float* to[MOST];
+            for (int k = 0; k < quads->of(part); ++k) m[k] = sums + k * number + c * row();
+            for (int t = 0; t < quads->size(part); ++t)
+              to[t] = w + ((i * axes[1].taps + quads->begin(part) + t) * Offset(depth()) + c) * outputs +
+                      group * width();
+            OfTaps(quads->size(part), [&](auto taps) { TapsFrom<taps()>(m, width(), to); });
           }
   }
 };

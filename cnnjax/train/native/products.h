@@ -147,22 +147,50 @@ template <int L, int T, int N>
   }
 }
 
-// What the taps that places share add to them: tap k reads depth floats at x + places[t] + taps[k]
-// and depth rows of weights, row floats apart, at w + weights[k] * tap. What becomes of the first
-// `width` sums of place t is written to y + to[t].
-template <int L, int T, int N, Reads HOW>
-void Convolved(const float* x, const Offset* places, Offset step, const Offset* taps,
-               const Offset* weights, Offset tap, int count, int depth, const float* w, Offset row,
-               const End& end, float* y, const Offset* to, int width) {
-  using V = typename Lanes<L>::type;
-  V sum[T][N] = {};
-  for (int k = 0; k < count; ++k) {
-    const float* from = x + taps[k];
-    const float* by = w + weights[k] * tap;
-    for (int c = 0; c < depth; ++c, ++from, by += row)
-      Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, places), step, by);
+// The taps that places share: tap k reads depth floats at x + places[t] + taps[k] and depth rows of
+// weights, row floats apart, at w + weights[k] * tap.
+struct Reach {
+  const Offset *places, *taps, *weights;
+  Offset step, tap, row;
+  int depth;
+
+  // What taps first to last - 1 say is added to sums.
+  template <int L, int T, int N, Reads HOW>
+  [[gnu::always_inline]] void Add(const float* x, const float* w, int first, int last,
+                                  typename Lanes<L>::type (&sum)[T][N]) const {
+    for (int k = first; k < last; ++k) {
+      const float* from = x + taps[k];
+      const float* by = w + weights[k] * tap;
+      for (int c = 0; c < depth; ++c, ++from, by += row)
+        Accumulate<L, T, N, HOW>(sum, Places<T, HOW>(from, places), step, by);
+    }
   }
+};
+
+// What becomes of the first `width` sums of place t, of so many taps, is written to y + to[t].
+template <int L, int T, int N, Reads HOW>
+void Convolved(const Reach& reach, const float* x, const float* w, int count, const End& end,
+               float* y, const Offset* to, int width) {
+  typename Lanes<L>::type sum[T][N] = {};
+  reach.Add<L, T, N, HOW>(x, w, 0, count, sum);
   Written<L, T, N>(sum, end, y, to, width);
+}
+
+// The sums themselves, to [T][N * L]; TERMS at a time or a tap, since long sums round more.
+template <int L, int T, int N, Reads HOW>
+void Summed(const Reach& reach, const float* x, const float* w, int count, float* sums) {
+  constexpr int TERMS = 256;
+  const int each = std::max(1, TERMS / reach.depth);
+  for (int k = 0; k < count; k += each) {
+    typename Lanes<L>::type sum[T][N] = {};
+    reach.Add<L, T, N, HOW>(x, w, k, std::min(count, k + each), sum);
+#pragma GCC unroll 32
+    for (int t = 0; t < T; ++t)
+      for (int n = 0; n < N; ++n) {
+        float* to = sums + (t * N + n) * L;
+        Put<L>(k ? At<L>(to) + sum[t][n] : sum[t][n], to);
+      }
+  }
 }
 
 // Through the outputs of some images, of some rows and of some columns: how far apart they are read

@@ -2,12 +2,12 @@
 // the input are left out: of 7×7 on a map of 8×8 they are 38 %.
 #pragma once
 
-#include "products.h"
+#include "quads.h"
 
 // So many places from the first one on, with so many taps.
 struct Tile {
   std::size_t place, tap;
-  int taps, first;   // Of which so many are of the first column, and come first.
+  int taps;          // Column by column.
   int fresh, count;  // Its first place that no tile before it has; what follows so many repeats.
 };
 
@@ -133,10 +133,6 @@ struct Tiling {
           tile.tap = phase.taps.size();
           List(blocks, block, end, rows, columns, phase);
           tile.taps = static_cast<int>(phase.taps.size() - tile.tap);
-          const auto list = phase.weights.begin() + tile.tap;
-          tile.first = static_cast<int>(
-              std::count_if(list, phase.weights.end(),
-                            [&](Offset tap) { return tap % shape.axes[1].taps == 0; }));
         }
         listed = alone ? block : blocks.size();
         tile.place = begin;
