@@ -105,6 +105,10 @@ pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     pads=st.tuples(*[st.integers(-1, 4)] * 4),
     channels=st.sampled_from(CHANNELS),
 )
+@hypothesis.example(  # Four outputs together, of rows that no tap meets.
+    batch=1, size=(1, 7), kernel=(1, 4), stride=(1, 1), dilation=(1, 2), pads=(0, 4, 3, 4),
+    channels=(1, 16, 16),
+)  # fmt: skip
 def test_values_and_gradients_are_the_sums(batch, size, kernel, stride, dilation, pads, channels):
     groups, per, out = channels
     pads = (pads[:2], pads[2:])

@@ -181,7 +181,8 @@ template <int L, int T, int N, Reads HOW>
 void Summed(const Reach& reach, const float* x, const float* w, int count, float* sums) {
   constexpr int TERMS = 256;
   const int each = std::max(1, TERMS / reach.depth);
-  for (int k = 0; k < count; k += each) {
+  int k = 0;
+  do {  // Of no taps too, whose sums are 0.
     typename Lanes<L>::type sum[T][N] = {};
     reach.Add<L, T, N, HOW>(x, w, k, std::min(count, k + each), sum);
 #pragma GCC unroll 32
@@ -190,7 +191,8 @@ void Summed(const Reach& reach, const float* x, const float* w, int count, float
         float* to = sums + (t * N + n) * L;
         Put<L>(k ? At<L>(to) + sum[t][n] : sum[t][n], to);
       }
-  }
+    k += each;
+  } while (k < count);
 }
 
 // Through the outputs of some images, of some rows and of some columns: how far apart they are read
