@@ -22,8 +22,10 @@ PEERS = flags.DEFINE_list(
 )  # fmt: skip
 NETS = flags.DEFINE_list("nets", [], "of the list (default: all of it)", flag_values=FLAGS)
 BATCHES = integers(FLAGS, "batches", "32,128", "images a batch")
-SECONDS = flags.DEFINE_float("seconds", 60, "what a net and batch may take in rounds, about", 1,
-                             flag_values=FLAGS)  # fmt: skip
+SECONDS = flags.DEFINE_float(
+    "seconds", 60, "what a net and batch may take in rounds, about, and in compiling again", 1,
+    flag_values=FLAGS,
+)  # fmt: skip
 STUDY = flags.DEFINE_bool("study", True, "time a whole study too, of the usual net and data alone",
                            flag_values=FLAGS)  # fmt: skip
 

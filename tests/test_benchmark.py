@@ -105,6 +105,30 @@ def test_a_peer_that_breaks_is_told_of_once_and_the_rest_measured(monkeypatch):
     assert "cnnjax_train_step_ms" in first.measures and "cnnjax_inference_ms" in second.measures
 
 
+@pytest.mark.parametrize("seconds, times", [(100.0, versus.MADE), (0.0, 1)])
+def test_what_compiles_anew_is_made_in_turn_and_its_median_told(seconds, times):
+    order = []
+
+    def programs(peer, took, anew):
+        def make():
+            order.append(peer)
+            return Program(lambda count: None, next(took))
+
+        return Programs(make, make, anew)
+
+    able = {
+        "cnnjax": programs("cnnjax", iter([9.0, 1.0, 2.0]), True),
+        "torch_compile": programs("torch_compile", iter([30.0]), False),
+        "flax": programs("flax", iter([5.0, 4.0, 6.0]), True),
+        "torch": Programs(lambda: Program(lambda count: None), None, True),
+    }
+    found = versus._made(able, "train_step", seconds, [], lambda: False)
+    told = {peer: program.compile_seconds for peer, program in found.items()}
+    cnnjax, flax = (2.0, 5.0) if times > 1 else (9.0, 5.0)
+    assert told == {"cnnjax": cnnjax, "torch_compile": 30.0, "flax": flax, "torch": None}
+    assert order == ["cnnjax", "torch_compile", "flax", *["cnnjax", "flax"] * (times - 1)]
+
+
 def test_one_device_alone_is_compared():
     with pytest.raises(UserError, match="of one device: --devices=1"):
         versus.Versus().check(local(count=2))

@@ -19,7 +19,7 @@ def counting(folder):
 
         return Program(call, 1.5, 64)
 
-    return Programs(made, unable)
+    return Programs(made, unable, anew=True)
 
 
 def unable():
@@ -39,6 +39,7 @@ opened = functools.partial(apart.opened, apart.on_cpu)
 
 def test_calls_are_made_by_one_process_that_ends_with_them(tmp_path):
     with opened(counting, tmp_path) as programs:
+        assert programs.anew
         program = programs.train_step()
         assert (program.compile_seconds, program.temp_bytes) == (1.5, 64)
         program.call(1)

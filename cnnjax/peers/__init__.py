@@ -25,10 +25,12 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-    """Of one net in one framework; they are made when they are asked for."""
+    """Of one net in one framework; they are made when they are asked for, and `anew` if what is
+    asked for again is compiled from nothing again."""
 
     train_step: Callable[[], Program]
     inference: Callable[[], Program]
+    anew: bool = False
 
 
 def check_alone(devices: Devices) -> None:

@@ -46,8 +46,8 @@ def opened(
         return Program(lambda count: ask(name, count), *ask(name, None))
 
     try:
-        ask()  # What it imports is no part of what another is timed at.
-        yield Programs(lambda: made("train_step"), lambda: made("inference"))
+        anew = ask()  # What it imports is no part of what another is timed at.
+        yield Programs(lambda: made("train_step"), lambda: made("inference"), anew)
     finally:
         ours.close()
         process.join(PATIENCE)
@@ -75,7 +75,7 @@ def _serve(
         return pipe.send(e)
     except ImportError as e:  # It is installed, and yet something of it is not.
         return pipe.send(UserError(f"it can't be imported: {e}"))
-    pipe.send(None)
+    pipe.send(programs.anew)
     made: dict[str, Program] = {}
     with contextlib.suppress(EOFError, OSError):
         while True:

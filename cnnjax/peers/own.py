@@ -24,4 +24,5 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
     return Programs(
         lambda: program(Bench.training),
         lambda: program(lambda bench: bench.inference(devices, batch_size)),
+        anew=True,
     )

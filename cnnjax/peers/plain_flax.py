@@ -55,4 +55,4 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
 
         return Program(call, seconds, temp_bytes(compiled))
 
-    return Programs(training, inference)
+    return Programs(training, inference, anew=True)
