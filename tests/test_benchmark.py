@@ -178,7 +178,26 @@ def test_a_whole_study_is_timed_beside_a_loop_written_by_hand():
 def test_the_steps_of_a_study_are_those_of_all_its_trainings():
     longer = dataclasses.replace(SWEEP, nets=SWEEP.nets * 2, seeds=3, epochs=4)
     assert WholeStudy(SWEEP, (), ("cnnjax",)).steps == 500 // 32
-    assert WholeStudy(longer, (), ("cnnjax", "flax")).steps == 2 * 2 * 3 * 4 * (500 // 32)
+    twice = WholeStudy(longer, (), ("cnnjax", "flax"))  # The first goes last as well.
+    assert twice.steps == 3 * 2 * 3 * 4 * (500 // 32)
+
+
+def test_the_first_of_a_study_is_timed_before_and_after_the_others(monkeypatch):
+    seconds = iter([10.0, 7.0, 9.0, 12.0])
+    turns = []
+
+    def timed(self, peer, folder):
+        turns.append(peer)
+        return next(seconds), [0.5, 0.7]
+
+    monkeypatch.setattr(WholeStudy, "_timed", timed)
+    whole = WholeStudy(SWEEP, (), ("cnnjax", "flax", "torch"))
+    (reading,) = whole.readings(SWEEP.nets[0], (32, 32, 1), local(count=1))
+    assert turns == ["cnnjax", "flax", "torch", "cnnjax"]
+    assert reading.measures["cnnjax_study_ms"] == 11000
+    assert reading.measures["torch_study_ms"] == 9000
+    assert reading.measures["cnnjax_study_repeats"] == 2
+    assert reading.remark == "mean test accuracies: cnnjax 60.0%, flax 60.0%, torch 60.0%"
 
 
 def test_a_study_that_breaks_says_what_it_said_last():

@@ -16,6 +16,7 @@ from cnnjax import values
 from cnnjax.errors import UserError
 from cnnjax.peers import check_alone
 from cnnjax.peers.study import Sweep
+from cnnjax.train.clock import spread
 from cnnjax.train.devices import Devices
 from cnnjax.train.speed import UNITS, Reading
 from cnnjax.values import value
@@ -27,9 +28,10 @@ LAST = 300  # Characters of what a process that broke said last.
 @value
 class WholeStudy:
     """An instrument for `study.probe.Probe`: seconds from the command to the last accuracy, by each
-    of `peers` one after another, each in a process of its own whose cache is empty but for the
-    dataset. `command` is this project's own for the study, to which where its results go is added;
-    what it makes beside accuracies (records, checkpoints, the dashboard) is in its time.
+    of `peers` one after another and by the first once more after them, since the machine's pace may
+    change meanwhile; each in a process of its own whose cache is empty but for the dataset.
+    `command` is this project's own for the study, to which where its results go is added; what it
+    makes beside accuracies (records, checkpoints, the dashboard) is in its time.
     """
 
     sweep: Sweep
@@ -48,9 +50,9 @@ class WholeStudy:
 
     @property
     def steps(self) -> int:
-        """Of all its trainings, by each of `peers`."""
+        """Of all its trainings."""
         one = self.sweep.epochs * (self.sweep.dataset.train_examples // self.batch_size)
-        return len(self.peers) * len(self.sweep.nets) * self.sweep.seeds * one
+        return len(self._turns()) * len(self.sweep.nets) * self.sweep.seeds * one
 
     def check(self, devices: Devices) -> None:
         """As `check_alone`."""
@@ -69,16 +71,21 @@ class WholeStudy:
         Raises:
           UserError: a study broke, with what it said last.
         """
-        found: dict[str, float] = {}
-        told = []
-        for peer in self.peers:
+        seconds: dict[str, list[float]] = {peer: [] for peer in self.peers}
+        means = {}
+        for peer in self._turns():
             if stop():
                 return
             with tempfile.TemporaryDirectory() as folder:
                 taken, accuracies = self._timed(peer, Path(folder))
-            found |= {f"{peer}_study_{name}": 1e3 * taken for name in ("ms", "q1_ms", "q3_ms")}
-            found[f"{peer}_study_repeats"] = 1.0
-            told.append(f"{peer} {100 * np.mean(accuracies):.1f}%")
+            seconds[peer].append(taken)
+            means[peer] = 100 * np.mean(accuracies)
+        found = {
+            f"{peer}_study_{name}": float(of)
+            for peer, times in seconds.items()
+            for name, of in spread(times).items()
+        }
+        told = [f"{peer} {mean:.1f}%" for peer, mean in means.items()]
         yield Reading(found, f"mean test accuracies: {', '.join(told)}")
 
     def told(self, measures: Mapping[str, float]) -> str:
@@ -86,6 +93,9 @@ class WholeStudy:
         return ", ".join(
             f"{peer} {measures[f'{peer}_study_ms'] / 1e3:.0f} s" for peer in self.peers
         )
+
+    def _turns(self) -> tuple[str, ...]:
+        return self.peers + self.peers[:1] if len(self.peers) > 1 else self.peers
 
     def _timed(self, peer: str, folder: Path) -> tuple[float, list[float]]:
         """Seconds, and the test accuracies."""

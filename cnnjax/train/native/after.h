@@ -35,57 +35,48 @@ struct After {
   template <int L, int N>
   void Do(const Tile& tile, float* y, const Offset* to, int each, Offset apart, int size) const {
     if (size < L * N)
-      Some(tile, y, to, each, apart, size);
+      Each<L, N, true, true, true>(tile, y, to, each, apart, size);
     else if (!passed)
-      Whole<L, N, false, false>(tile, y, to, each, apart);
+      Each<L, N, false, false, false>(tile, y, to, each, apart, size);
     else if (!beside)
-      Whole<L, N, true, false>(tile, y, to, each, apart);
+      Each<L, N, true, false, false>(tile, y, to, each, apart, size);
     else
-      Whole<L, N, true, true>(tile, y, to, each, apart);
+      Each<L, N, true, true, false>(tile, y, to, each, apart, size);
   }
 
  private:
-  template <int L, int N, bool PASSED, bool BESIDE>
-  void Whole(const Tile& tile, float* y, const Offset* to, int each, Offset apart) const {
+  // Of FEW floats what may be there is asked for each, and else what is said to be is.
+  template <int L, int N, bool PASSED, bool BESIDE, bool FEW>
+  void Each(const Tile& tile, float* y, const Offset* to, int each, Offset apart, int size) const {
     using V = typename Lanes<L>::type;
+    const auto get = [size](const float* p, int n) {
+      return FEW ? Few<L>(p + n * L, Left(size, n, L)) : At<L>(p + n * L);
+    };
+    const auto put = [size](V value, float* p, int n) {
+      FEW ? PutFew<L>(value, p + n * L, Left(size, n, L)) : Put<L>(value, p + n * L);
+    };
+    const bool cut = PASSED && (!FEW || passed), add = BESIDE && (!FEW || beside);
     V a[N] = {}, b[N] = {}, middle[N];
-    for (int n = 0; n < N; ++n) middle[n] = PASSED ? At<L>(center + n * L) : V{};
-    for (int t = PASSED ? 0 : tile.fresh; t < tile.count; ++t)
+    for (int n = 0; n < N; ++n) middle[n] = cut ? get(center, n) : V{};
+    for (int t = cut ? 0 : tile.fresh; t < tile.count; ++t)
       for (int i = 0; i < each; ++i)
         for (int n = 0; n < N; ++n) {
-          const Offset at = to[t] + i * apart + n * L;
-          V g = At<L>(y + at);
-          if (BESIDE) g += At<L>(beside + at);
-          if (PASSED) {
-            const V z = At<L>(passed + at);
+          const Offset at = to[t] + i * apart;
+          V g = get(y + at, n);
+          if (add) g += get(beside + at, n);
+          if (cut) {
+            const V z = get(passed + at, n);
             g = z > least ? g : V{};
             g = z < most ? g : V{};
-            Put<L>(g, y + at);
+            put(g, y + at, n);
           }
-          if (PASSED && t < tile.fresh) continue;  // The tile before it has them.
+          if (cut && t < tile.fresh) continue;  // The tile before it has them.
           a[n] += g;
-          b[n] += g * (PASSED ? At<L>(along + at) - middle[n] : g);
+          b[n] += g * (cut ? get(along + at, n) - middle[n] : g);
         }
     for (int n = 0; n < N; ++n) {
-      Put<L>(At<L>(sums + n * L) + a[n], sums + n * L);
-      Put<L>(At<L>(sums + outputs + n * L) + b[n], sums + outputs + n * L);
-    }
-  }
-
-  void Some(const Tile& tile, float* y, const Offset* to, int each, Offset apart, int size) const {
-    for (int j = 0; j < size; ++j) {
-      float a = 0, b = 0;
-      for (int t = 0; t < tile.count; ++t)
-        for (int i = 0; i < each; ++i) {
-          const Offset at = to[t] + i * apart + j;
-          if (beside) y[at] += beside[at];
-          if (passed && !(passed[at] > least && passed[at] < most)) y[at] = 0;
-          if (t < tile.fresh) continue;
-          a += y[at];
-          b += y[at] * (along ? along[at] - center[j] : y[at]);
-        }
-      sums[j] += a;
-      sums[outputs + j] += b;
+      put(get(sums, n) + a[n], sums, n);
+      put(get(sums + outputs, n) + b[n], sums + outputs, n);
     }
   }
 };

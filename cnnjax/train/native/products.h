@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#if defined(__AVX512VL__)
+#include <immintrin.h>
+#endif
+
 #include "geometry.h"
 
 // Of 32 registers (16 with AVX alone) all but a few hold sums.
@@ -31,6 +35,32 @@ template <int L>
 template <int L>
 [[gnu::always_inline]] inline void Put(typename Lanes<L>::type value, float* p) {
   __builtin_memcpy(p, &value, sizeof value);
+}
+
+// Of a vector the first `size` floats, with zeros after them.
+template <int L>
+[[gnu::always_inline]] inline typename Lanes<L>::type Few(const float* p, int size) {
+  typename Lanes<L>::type found = {};
+#if defined(__AVX512VL__)
+  if constexpr (L == 16) return _mm512_maskz_loadu_ps((1u << size) - 1, p);
+  if constexpr (L == 8) return _mm256_maskz_loadu_ps((1u << size) - 1, p);
+#endif
+  std::memcpy(&found, p, sizeof(float) * size);
+  return found;
+}
+
+template <int L>
+[[gnu::always_inline]] inline void PutFew(typename Lanes<L>::type value, float* p, int size) {
+#if defined(__AVX512VL__)
+  if constexpr (L == 16) return _mm512_mask_storeu_ps(p, (1u << size) - 1, value);
+  if constexpr (L == 8) return _mm256_mask_storeu_ps(p, (1u << size) - 1, value);
+#endif
+  std::memcpy(p, &value, sizeof(float) * size);
+}
+
+// So many of `size` floats are in vector n of L.
+constexpr int Left(int size, int n, int L) {
+  return size < n * L ? 0 : size - n * L < L ? size - n * L : L;
 }
 
 // How a product reads x. VECTORS: by vectors, channel by channel. FLOATS: one float, where it is
@@ -113,11 +143,9 @@ template <int L, int T, int N>
     for (int t = 0; t < T; ++t)
       for (int n = 0; n < N; ++n) sum[t][n] += At<L>(end.beside + to[t] + L * n);
   } else if (end.beside) {
-    for (int t = 0; t < T; ++t) {
-      V there[N] = {};
-      std::memcpy(there, end.beside + to[t], sizeof(float) * width);
-      for (int n = 0; n < N; ++n) sum[t][n] += there[n];
-    }
+    for (int t = 0; t < T; ++t)
+      for (int n = 0; n < N; ++n)
+        sum[t][n] += Few<L>(end.beside + to[t] + L * n, Left(width, n, L));
   }
   const V least = V{} + end.least, most = V{} + end.most;
 #pragma GCC unroll 32
@@ -139,11 +167,8 @@ template <int L, int T, int N>
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) Put<L>(sum[t][n], y + to[t] + L * n);
   } else {
-    for (int t = 0; t < T; ++t) {
-      V kept[N];
-      for (int n = 0; n < N; ++n) kept[n] = sum[t][n];
-      std::memcpy(y + to[t], kept, sizeof(float) * width);
-    }
+    for (int t = 0; t < T; ++t)
+      for (int n = 0; n < N; ++n) PutFew<L>(sum[t][n], y + to[t] + L * n, Left(width, n, L));
   }
 }
 
