@@ -1,5 +1,6 @@
 """How long a net takes in several frameworks, one beside the other."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -136,7 +137,7 @@ def _made(
     """Each peer's program, of those that compile anew with the median of up to MADE times in turn,
     where that takes fewer seconds; a peer that can't is remarked upon, and no longer able."""
     made: dict[str, Program] = {}
-    took: dict[str, list[float]] = {}
+    took = collections.defaultdict(list)
     end = time.monotonic() + seconds
     for again in range(MADE):
         if again and time.monotonic() > end:
@@ -145,22 +146,20 @@ def _made(
             if again and not programs.anew:
                 continue
             try:
-                made[peer] = getattr(programs, name)()
+                program = getattr(programs, name)()
             except UserError as e:  # A net that it has not; said once.
                 remarks.append(f"{peer}: {e}")
                 del able[peer]
                 made.pop(peer, None)
                 continue
-            if made[peer].compile_seconds is not None:
-                took.setdefault(peer, []).append(made[peer].compile_seconds)
+            if program.compile_seconds is not None:
+                took[peer].append(program.compile_seconds)
+                median = statistics.median(took[peer])
+                program = dataclasses.replace(program, compile_seconds=median)
+            made[peer] = program
             if stop():
                 return made
-    return {
-        peer: dataclasses.replace(
-            program, compile_seconds=statistics.median(took[peer]) if peer in took else None
-        )
-        for peer, program in made.items()
-    }
+    return made
 
 
 def _rounds(

@@ -80,7 +80,8 @@ struct Gradients : Plan {
 
  private:
   void Fill(const Piece& piece, const float* from, int places, float* to) const {
-    if (quads) return OfTaps(quads->size(0), [&](auto taps) { Fours<taps()>(piece, from, places, to); });
+    if (quads)
+      return OfTaps(quads->size(0), [&](auto taps) { Fours<taps()>(piece, from, places, to); });
     for (int p = 0; p < places; ++p, to += piece.step)
       std::memcpy(to, from + Offset(p) * outputs, sizeof(float) * piece.size);
   }
@@ -89,11 +90,12 @@ struct Gradients : Plan {
   void Fours(const Piece& piece, const float* from, int places, float* to) const {
     const int size = piece.size;
     const auto products = size < piece.lanes ? GradientsOf<TAPS, 0>
-                          : size == WIDE ? GradientsOf<TAPS, WIDE>
-                          : size == HALF ? GradientsOf<TAPS, HALF>
-                                         : GradientsOf<TAPS, 2 * WIDE>;
+                          : size == WIDE     ? GradientsOf<TAPS, WIDE>
+                          : size == HALF     ? GradientsOf<TAPS, HALF>
+                                             : GradientsOf<TAPS, 2 * WIDE>;
+    const Offset apart = quads->beside();
     for (int p = 0; p < places; p += QUAD, to += piece.step)
-      products(from + quads->Written(Offset(p) * outputs), quads->beside(), size, piece.product, to);
+      products(from + quads->Written(Offset(p) * outputs), apart, size, piece.product, to);
   }
 
   static constexpr std::size_t MANY = 1 << 16;  // Weights.
@@ -110,9 +112,10 @@ struct Gradients : Plan {
             const float* m[EIGHT];
             float* to[MOST];
             for (int k = 0; k < quads->of(part); ++k) m[k] = sums + k * number + c * row();
-            for (int t = 0; t < quads->size(part); ++t)
-              to[t] = w + ((i * axes[1].taps + quads->begin(part) + t) * Offset(depth()) + c) * outputs +
-                      group * width();
+            for (int t = 0; t < quads->size(part); ++t) {
+              const Offset tap = i * axes[1].taps + quads->begin(part) + t;
+              to[t] = w + (tap * depth() + c) * outputs + group * width();
+            }
             OfTaps(quads->size(part), [&](auto taps) { TapsFrom<taps()>(m, width(), to); });
           }
   }

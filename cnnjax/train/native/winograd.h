@@ -3,8 +3,8 @@
 // they read are taken for a polynomial, so are the taps, and both are multiplied at as many points as
 // there are pixels: 6, 7 or 8 products for the 12, 16 or 20 of 3, 4 or 5 taps.
 //
-// What comes out is two to five times as far off as the sum itself; by a ninth point it would be ten
-// times.
+// What comes out is two to seven times as far off as the sum itself; by ten points, of 7 taps at once,
+// it would be ten to twenty times.
 #pragma once
 
 #include <array>
@@ -47,7 +47,8 @@ struct Winograd {
         if (k != INFINITE) scale *= POINTS[k] - POINTS[i];
       }
       for (int j = 0; j < SIZE; ++j) pixels[k][j] = others[j];
-      for (int t = 0; t < TAPS; ++t) taps[k][t] = k == INFINITE ? t == TAPS - 1 : Power(k, t) / scale;
+      for (int t = 0; t < TAPS; ++t)
+        taps[k][t] = k == INFINITE ? t == TAPS - 1 : Power(k, t) / scale;
     }
   }
 
