@@ -22,7 +22,7 @@ struct Weights : Plan {
 
   // Weights as they are, where their rows are whole vectors and lie close together, or panel by
   // panel.
-  std::vector<Panel> Panels(xla::ffi::ThreadPool& pool, const float* w,
+  std::vector<Panel> Panels(const Pool& pool, const float* w,
                             std::unique_ptr<float[]>& own) const {
     std::vector<Panel> panels;
     if (each()) {

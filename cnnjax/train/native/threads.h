@@ -4,18 +4,17 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "xla/ffi/api/ffi.h"
-
-inline int Threads(const xla::ffi::ThreadPool& pool) {
-  return static_cast<int>(std::max<int64_t>(1, pool.num_threads()));
-}
+// Those threads: how many, and what has one of them do something.
+struct Pool {
+  int threads;
+  std::function<void(std::function<void()>)> schedule;
+};
 
 // Items 0 to items - 1 of one call, which several threads take one by one.
 struct Job {
@@ -78,9 +77,9 @@ class Jobs {
 
 // Calls work(0) to work(items - 1), each once, and returns when all are done. The caller works too
 // and waits for items, not for helpers: where the pool is busy it does everything alone.
-inline void Share(xla::ffi::ThreadPool& pool, int items, const std::function<void(int)>& work) {
+inline void Share(const Pool& pool, int items, const std::function<void(int)>& work) {
   static Jobs& jobs = *new Jobs;  // Never destroyed: threads may outlive what is static.
-  const int helpers = std::min(items, Threads(pool)) - 1;
+  const int helpers = std::min(items, pool.threads) - 1;
   if (helpers <= 0) {
     for (int i = 0; i < items; ++i) work(i);
     return;
@@ -88,7 +87,7 @@ inline void Share(xla::ffi::ThreadPool& pool, int items, const std::function<voi
   jobs.HelpAll();
   const auto job = std::make_shared<Job>(items, std::cref(work));  // Late helpers find it done.
   jobs.Add(job);
-  for (int i = 0; i < helpers; ++i) pool.Schedule([job] { job->Help(); });
+  for (int i = 0; i < helpers; ++i) pool.schedule([job] { job->Help(); });
   job->Help();
   jobs.Remove(job);
   job->Wait();

@@ -1,16 +1,17 @@
 // The gradient of a convolution by its weights: what [B, H, W, C] and the gradients
 // [B, H', W', O] of what came out say together of each tap, [kh, kw, C / groups, O].
-#pragma once
 
+#include "kernels.h"
 #include "pieces.h"
-#include "threads.h"
+
+namespace {
 
 struct Correlation : Gradients {
-  void Run(xla::ffi::ThreadPool& pool, const float* x, const float* g, float* w) const {
+  void Run(const Pool& pool, const float* x, const float* g, float* w) const {
     const Plan read = Read();
     const Padded padded[2] = {Around(read, 0), Around(read, 1)};
     // Of few weights every thread has its own sums over its own images; many are shared out.
-    const int threads = Threads(pool), parts = std::min(threads, std::max(1, batch));
+    const int threads = pool.threads, parts = std::min(threads, std::max(1, batch));
     const Offset image = Offset(padded[0].size) * padded[1].size * laid().channels;
     const int enough = (256 + pixels() - 1) / std::max(1, pixels());
     const int fits = static_cast<int>((shared() ? CACHED : 0) / std::max<Offset>(1, image));
@@ -221,3 +222,9 @@ struct Correlation : Gradients {
     return all;
   }
 };
+
+}  // namespace
+
+void Correlate(const Pool& pool, const Shape& shape, const float* x, const float* g, float* w) {
+  Correlation{{{shape}}}.Run(pool, x, g, w);
+}

@@ -1,11 +1,12 @@
 // [B, H, W, C] convolved by [kh, kw, C / groups, O], and the gradient by its input, which is such a
 // convolution too: by the flipped weights, with holes where the stride skipped.
-#pragma once
 
 #include <memory>
 
-#include "after.h"
+#include "kernels.h"
 #include "panels.h"
+
+namespace {
 
 struct Convolution : Weights {
   End end;
@@ -13,15 +14,14 @@ struct Convolution : Weights {
 
   // To y, and the sums of what is done after to `sums`; how places fall to threads may round those
   // another way.
-  void Run(xla::ffi::ThreadPool& pool, const float* x, const float* w, float* y,
-           float* sums = nullptr) const {
+  void Run(const Pool& pool, const float* x, const float* w, float* y, float* sums) const {
     const Padded padded[2] = {Side(0), Side(1)};
     std::unique_ptr<float[]> own;
     const std::vector<Panel> panels = Panels(pool, w, own);
     // A chunk gives tiles enough places alike, and every thread a chunk; where there are fewer, for
     // want of images or since each thread had better read some of the weights alone, threads share
     // the panels of a chunk, or its places.
-    const int threads = Threads(pool);
+    const int threads = pool.threads;
     const bool many = Offset(taps()) * depth() * outputs > WEIGHTS && panels.size() % threads == 0;
     const int most = many ? batch : (batch + threads - 1) / threads;
     const int enough = (PLACES + pixels() - 1) / std::max(1, pixels());
@@ -172,3 +172,10 @@ struct Convolution : Weights {
           __builtin_prefetch(y + to[t] + i * beside() + n, 1, 2);
   }
 };
+
+}  // namespace
+
+void Convolve(const Pool& pool, const Shape& shape, bool flipped, const float* x, const float* w,
+              float* y, const End& end, const After* after, float* sums) {
+  Convolution{{{shape}, flipped}, end, after}.Run(pool, x, w, y, sums);
+}
