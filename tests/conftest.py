@@ -33,9 +33,6 @@ import hypothesis
 import jax
 import optax
 import pytest
-from filelock import FileLock
-
-from cnnjax.train.native import library
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -49,20 +46,6 @@ def pytest_runtest_setup():
     # Any program, also after a test whose study wanted the long ones only.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
-
-_compile = library._compile
-
-
-def _compile_once(compiler, path):
-    """Workers want the native code at about the same time: one of them compiles it."""
-    if path.parent != _cache / "native":  # A test that has a place of its own.
-        return _compile(compiler, path)
-    with FileLock(_tests / "native.lock"):
-        if not path.exists():
-            _compile(compiler, path)
-
-
-library._compile = _compile_once
 
 # An example that compiles takes as long as it takes.
 hypothesis.settings.register_profile("cnnjax", deadline=None)

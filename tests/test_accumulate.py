@@ -19,7 +19,8 @@ from cnnjax.nets.pools import Pool
 from cnnjax.train import average
 from cnnjax.train.accumulate import in_parts
 from cnnjax.train.devices import check, local
-from cnnjax.train.loop import Hooks, evaluate, make_task, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import Hooks, make_task, train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import Constant, LinearProbe, Recipe

@@ -29,7 +29,8 @@ from cnnjax.study.run import Run
 from cnnjax.study.worker import Worker
 from cnnjax.train import feed, hosts
 from cnnjax.train.devices import local
-from cnnjax.train.loop import Hooks, evaluate, make_task, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import Hooks, make_task, train
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import make_recipe
 from tests import parallel

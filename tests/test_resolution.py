@@ -16,7 +16,8 @@ from cnnjax.nets.net import Flatten, Head, Net, Stage
 from cnnjax.train import resolution, tune
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
-from cnnjax.train.loop import evaluate, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import train
 from cnnjax.train.model import Model, load_model, predict_logits, save_model
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import GradualUnfreezing, Progressive, Recipe, make_recipe, unaugmented

@@ -17,7 +17,8 @@ from cnnjax.nets.net import Flatten, Head, Net, Stage
 from cnnjax.nets.pools import Average, Pool
 from cnnjax.train import checkpoint, loop
 from cnnjax.train.devices import MODES, check, local
-from cnnjax.train.loop import Hooks, evaluate, make_task, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import Hooks, make_task, train
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.precision import precision
 from cnnjax.train.program import make_program

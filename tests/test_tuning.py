@@ -19,7 +19,8 @@ from cnnjax.nets.pools import Average, Pool
 from cnnjax.train import loop, probe, tune
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
-from cnnjax.train.loop import Hooks, evaluate, make_task, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import Hooks, make_task, train
 from cnnjax.train.optimizer import Hyper, decayed, make_optimizer
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import GradualUnfreezing, Recipe, make_recipe

@@ -49,8 +49,12 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
 
     from cnnjax.study import experiment as study
     from cnnjax.study.usual import usual
+    from cnnjax.train import ways
 
     v = found.values
+    here = found.executor in (None, "inline")  # Others' machines may have what this one lacks.
+    if here and not front.dry_run and not front.compile_for:
+        ways.begin(v.conv, jax.default_backend())
     points, missing = study.asked(found, Path(front.results) / found.name)
     if front.compile_for:
         from cnnjax.cli.ahead import run_ahead
@@ -68,7 +72,6 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         return 0
 
     from cnnjax.report import answer, write
-    from cnnjax.train.ways import missing
 
     folder = conductor.folder
     conductor.write_plan()
@@ -82,8 +85,7 @@ def _lead(front: flags.FlagValues, found: Any, asked: Any, argv: Sequence[str]) 
         print(f"{runs}{by}, about {about} · {page} (renewed as runs end)", flush=True)
         if front.quick:
             print("quick look, not evidence")
-        here = found.executor in (None, "inline")  # Others' machines may have what this one lacks.
-        if here and not v.conv and (why := missing(jax.default_backend())):
+        if here and not v.conv and (why := ways.missing(jax.default_backend())):
             print(f"convolutions take longer than they could: {why}")
         interrupted = _conduct(conductor, predicted)
         conductor.write_plan()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
@@ -138,12 +139,8 @@ def _shapes(variables) -> list[tuple[int, ...] | None]:
 def _scan(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...]) -> Walked:
     body, length, where = eqn.params["jaxpr"], eqn.params["length"], eqn.primitive.name
     shapes = _shapes(eqn.outvars)
-    # Inputs are constants, carry, slices; outputs carry, slices. How many of each is written down
-    # differently from one JAX to the next, but slices have a dimension more outside the body.
-    n_carry = _whole(body.out_avals, eqn.outvars)
-    n_whole = _whole(body.in_avals, eqn.invars)
-    held, carry = ins[: n_whole - n_carry], ins[n_whole - n_carry : n_whole]
-    slices = [unstack(s) for s in ins[n_whole:]]
+    held, carry, slices = scanned(eqn, ins)
+    slices = [unstack(s) for s in slices]
     stacked: list[State] = [None] * (len(shapes) - len(carry))
     steps: list[Step] = []
     for _ in range(length):
@@ -155,6 +152,16 @@ def _scan(eqn: JaxprEqn, ins: list[State], scope: tuple[str, ...]) -> Walked:
         if carry == before:
             break  # Further rounds change nothing.
     return [*carry, *stacked], [replace(s, times=s.times * length) for s in steps]
+
+
+def scanned(eqn: JaxprEqn, ins: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Which of a scan's inputs its body sees as they are, which first, and which slice by slice."""
+    body = eqn.params["jaxpr"]
+    # Inputs are constants, carry, slices; outputs carry, slices. How many of each is written down
+    # differently from one JAX to the next, but slices have a dimension more outside the body.
+    n_carry = _whole(body.out_avals, eqn.outvars)
+    n_whole = _whole(body.in_avals, eqn.invars)
+    return ins[: n_whole - n_carry], ins[n_whole - n_carry : n_whole], ins[n_whole:]
 
 
 def _whole(inside, outside) -> int:

@@ -96,7 +96,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """
     part = _part(path)
     try:
-        _sweep(path.parent)
+        sweep(path.parent)
         with part.open("xb") as file:
             np.savez(file, **arrays)
         os.replace(part, path)
@@ -115,7 +115,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     part = _part(path)
     try:
-        _sweep(path.parent)
+        sweep(path.parent)
         part.mkdir()
     except OSError as e:
         raise _unwritable(path.parent, e) from None
@@ -139,7 +139,7 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex}.part")
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what processes left that were killed in mid-write, a day ago or longer."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError):  # Another process may sweep too.

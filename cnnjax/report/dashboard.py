@@ -1,11 +1,17 @@
 """dashboard.html: one file that answers the study's question and opens anywhere, offline."""
 
+import contextlib
 import functools
 import html
 import re
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
+import numpy as np
+
+from cnnjax.data import cache
+from cnnjax.errors import UserError
 from cnnjax.report import bill, design, drawer, explorer, packed, page, tables, theme, words
 from cnnjax.report.charts.parts import LINKED, Chart, Key
 from cnnjax.report.findings import Finding, Report
@@ -236,9 +242,20 @@ def data(charts: Sequence[Chart], explored: Mapping[str, Any] = explorer.NOTHING
     return f'<script type="application/json" id="chart-data">{text}</script>'
 
 
-@functools.cache  # 0.9 MB that take a second to put together, the same every time.
+@functools.cache
 def bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+    """Vega, Vega-Lite and Vega-Embed as one script. It takes seconds to put together and is the
+    same every time, so it is kept where it can be."""
+    with contextlib.suppress(UserError):
+        path = cache.folder() / f"vega-{metadata.version('vl-convert-python')}.npz"
+        if found := cache.read_arrays(path):
+            return found["script"].tobytes().decode()
+        cache.write_arrays(path, {"script": np.frombuffer(_bundled().encode(), np.uint8)})
+    return _bundled()
+
+
+@functools.cache
+def _bundled() -> str:
     import vl_convert
 
     return vl_convert.javascript_bundle().replace("</script", "<\\/script")

@@ -41,7 +41,9 @@ class Point:
 
     def replicates(self, trial: Trial | None) -> list[Job]:
         """The runs whose test accuracy counts, at fresh seeds; measurements have no trial."""
-        return [self.run.at(trial, seed) for seed in range(self.seeds)]
+        if trial not in self._replicas:
+            self._replicas[trial] = [self.run.at(trial, seed) for seed in range(self.seeds)]
+        return self._replicas[trial]
 
     def known(self, trial: Trial | None) -> list[Job]:
         """The replicates; none while the trial is still to be chosen."""
@@ -83,9 +85,15 @@ class Point:
         told = [f"{tuning.named([f])} {best[f]:g} is at the grid's edge" for f in edges]
         return best, [*told, *notes]
 
+    # Made once, since a run works out its key once.
+
     @functools.cached_property
     def _made(self) -> dict[Trial, list[Job]]:
-        return {}  # Made once, since a run works out its key once.
+        return {}
+
+    @functools.cached_property
+    def _replicas(self) -> dict[Trial | None, list[Job]]:
+        return {}
 
     def _tuning(self, trial: Trial) -> list[Job]:
         if trial not in self._made:

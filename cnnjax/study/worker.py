@@ -20,7 +20,8 @@ from cnnjax.study.run import Run, difference
 from cnnjax.train import checkpoints, shifts
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import Devices
-from cnnjax.train.loop import Hooks, Outcome, evaluate, initial, make_task, train
+from cnnjax.train.evaluation import evaluate
+from cnnjax.train.loop import Hooks, Outcome, initial, make_task, train
 from cnnjax.train.model import Model, save_model
 
 FINISHED = ("done", "diverged")

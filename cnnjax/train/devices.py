@@ -18,12 +18,12 @@ from cnnjax.data import pipeline
 from cnnjax.errors import UserError, unknown
 from cnnjax.nets.context import Context
 from cnnjax.train import scan, ways
+from cnnjax.train.initial import drawn
 from cnnjax.train.placing import outline, placed
 from cnnjax.train.recipe import Recipe
 
 MODES = ("pmap", "jit", "fsdp")
 _AXIS = "data"
-_ONCE = {"xla_backend_optimization_level": 1}  # What runs once: else it compiles for seconds.
 _LEAST = 1024  # Elements; a smaller array costs more to gather than to hold.
 
 
@@ -212,10 +212,10 @@ class Devices:
         spread = self._sharding(_AXIS) if self.processes == 1 else self._sharding()
         return self._lowered(jax.jit(f, out_shardings=spread), params, batch)
 
-    def initial(self, f: Callable) -> Callable:
-        """`f` compiled at its first call, its result a state laid as `put_state` lays it."""
-        how, laid = _ONCE if self.platform == "cpu" else None, self._results
-        return jax.jit(lambda *args: self.kept(f(*args)), out_shardings=laid, compiler_options=how)
+    def initial(self, f: Callable[[jax.Array], Any]) -> Callable[[jax.Array], Any]:
+        """`f` of a key, for `put_state`."""
+        laid = jax.jit(lambda key: self.kept(f(key)), out_shardings=self._results)
+        return drawn(f) if self.platform == "cpu" else laid
 
     def _lowered(self, jitted: Any, *args: Any) -> Any:
         traced = jitted.trace(*args)

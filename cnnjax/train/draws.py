@@ -2,7 +2,8 @@
 them at each step a key and the words that move it. No net has a part in it, so that one program
 serves them all."""
 
-from functools import partial
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from cnnjax.data import augment
 from cnnjax.data.order import order
+from cnnjax.train.initial import QUICK
 
 
 class Draws(NamedTuple):
@@ -26,7 +28,13 @@ class Draws(NamedTuple):
         return Draws(*(drawn[step, places] for drawn in self))
 
 
-@partial(jax.jit, static_argnames=("examples", "size"))
+@functools.cache
+def drawing(examples: int, size: int) -> Callable[[jax.Array, jax.Array], Draws]:
+    """`draws` compiled for any key and epoch."""
+    quick = QUICK if jax.default_backend() == "cpu" else None
+    return jax.jit(functools.partial(draws, examples=examples, size=size), compiler_options=quick)
+
+
 def draws(key: jax.Array, epoch: jax.Array | int, examples: int, size: int) -> Draws:
     """Of so many examples, `size` a step; what is left of a permutation is not seen."""
     steps = examples // size

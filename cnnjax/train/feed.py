@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from cnnjax.data.source import Split, Stream
 from cnnjax.data.stream import Training
 from cnnjax.train.devices import Devices
-from cnnjax.train.draws import draws
+from cnnjax.train.draws import drawing
 from cnnjax.train.optimizer import Hyper
 from cnnjax.train.program import Program
 from cnnjax.train.step import State, Sums, Task
@@ -63,7 +63,7 @@ class Resident:
         examples, size = self._sizes
         epoch = self._step // (examples // size)
         if epoch != self._epoch:
-            drawn = draws(self._key, self._put(jnp.int32(epoch)), examples, size)
+            drawn = drawing(examples, size)(self._key, self._put(jnp.int32(epoch)))
             self._epoch, self._drawn = epoch, self._put(drawn)
         self._step += count
         given = (*self._images, self._drawn, self._hyper, self._put(jnp.int32(count)))

@@ -7,22 +7,24 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.data.source import Source, Split, Stream
+from cnnjax.data.source import Source, Stream
 from cnnjax.nets.net import Net
 from cnnjax.train import checkpoints, hosts, probe, resolution, tune
 from cnnjax.train import feed as feeds
 from cnnjax.train.devices import Devices, check
+from cnnjax.train.evaluation import evaluate
 from cnnjax.train.given import fitted
+from cnnjax.train.initial import drawn
 from cnnjax.train.optimizer import rate
-from cnnjax.train.program import Program, make_program, predict
+from cnnjax.train.program import Program, make_program
 from cnnjax.train.recipe import LinearProbe, Recipe
-from cnnjax.train.step import State, Sums, Task, cross_entropy, init, start
+from cnnjax.train.step import State, Sums, Task, init, start
 
 SAVE_SECONDS = 20.0  # At most so much work is lost, and a dispatch.
 DISPATCH_SECONDS = 0.8  # Python hears no signal inside a dispatch.
@@ -145,7 +147,7 @@ def _probe(
 
 def initial(task: Task, seed: int) -> dict[str, Any]:
     """The variables that a training from nothing starts from."""
-    state = jax.jit(functools.partial(init, task))(jax.random.key(seed))
+    state = drawn(functools.partial(init, task))(jax.random.key(seed))
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
@@ -225,28 +227,7 @@ def _restored(folder: Path, like: Any, say: Callable[[str], None]) -> Any | None
     return hosts.share(empty if found is None else found)
 
 
-class Evaluation(NamedTuple):
-    """Loss and accuracy by name, float32 logits [N, classes] and labels [N]."""
-
-    metrics: dict[str, float]
-    logits: np.ndarray
-    labels: np.ndarray
-
-
-def evaluate(
-    program: Program, devices: Devices, state: State, split: Split | Stream, name: str
-) -> Evaluation:
-    """How the net does on a split, each example once.
-
-    Raises:
-      UserError: a streamed image that can't be decoded, or a process that died.
-    """
-    weights = (state.variables["params"], state.variables["batch_stats"])
-    logits, labels = predict(program.infer, weights, split, devices, program.batch_size)
-    losses = np.asarray(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), np.float64)
-    accuracy = float((logits.argmax(-1) == labels).mean())
-    metrics = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": accuracy}
-    return Evaluation(metrics, logits, labels)
+_rate = jax.jit(rate, static_argnums=0)
 
 
 def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
@@ -256,5 +237,5 @@ def _epoch_row(task: Task, step: int, sums: Sums) -> dict[str, Any]:
         "step": step,
         "train_loss": float(sums.loss) / count,
         "train_accuracy": float(sums.correct) / count,
-        "learning_rate": float(task.recipe.peak_rate * rate(task.recipe.schedule, progress)),
+        "learning_rate": float(task.recipe.peak_rate * _rate(task.recipe.schedule, progress)),
     }

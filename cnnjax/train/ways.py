@@ -26,6 +26,12 @@ def missing(platform: str) -> str | None:
     return library.missing() if platform == "cpu" else None
 
 
+def begin(wanted: str | None, platform: str) -> None:
+    """Have what the CPU will want compiled while something else is done."""
+    if platform == "cpu" and wanted in (None, "native"):
+        library.begin()
+
+
 def way(wanted: str | None, divided: bool) -> str:
     """Which of `WAYS` the CPU takes: as `wanted` or, where that is None, the fastest there is. XLA
     divides a program among devices with its own operations alone."""

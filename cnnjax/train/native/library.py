@@ -5,6 +5,7 @@ XLA's. What was compiled is kept by its sources, compiler and processor, in a fo
 machines may share.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -12,12 +13,15 @@ import os
 import platform
 import shutil
 import subprocess
+import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import jaxlib
+from filelock import FileLock
 
 from cnnjax.data import cache
 
@@ -49,19 +53,42 @@ def missing() -> str | None:
     return None
 
 
+def begin() -> None:
+    """Have them compiled, where they are not yet, while something else is done."""
+
+    def load() -> None:
+        with contextlib.suppress(Missing):  # Who asks is told.
+            _loaded()
+
+    threading.Thread(target=load, daemon=True).start()
+
+
 def _loaded() -> ctypes.CDLL:
     compiler = _compiler()
     path = cache.folder() / "native" / f"{_digest(compiler)}.so"
-    if path.exists():
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:  # Damaged: made anew.
-            path.unlink(missing_ok=True)
+    if not path.exists():
+        with _alone(path):
+            if not path.exists():  # Nobody was faster.
+                _compile(compiler, path)
+    with contextlib.suppress(OSError):
+        return ctypes.CDLL(str(path))
+    path.unlink(missing_ok=True)  # Damaged: made anew.
     _compile(compiler, path)
     try:
         return ctypes.CDLL(str(path))
     except OSError as e:
         raise Missing(f"what {compiler} made can't be loaded: {e}") from None
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other thread or process is at it, where its folder can be locked."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path.with_suffix(".lock"), timeout=SECONDS, fallback_to_soft=False)
+            held.enter_context(lock)
+        yield
 
 
 def _compiler() -> str:
@@ -75,12 +102,13 @@ def _compiler() -> str:
 def _compile(compiler: str, path: Path) -> None:
     """In a folder beside its place, and moved there: a kill or a second process leaves no half
     file. All sources are compiled at once."""
-    parts = path.with_name(f"{uuid.uuid4().hex}.part")
+    parts = path.with_name(f".{uuid.uuid4().hex}.part")
     sources = sorted(HERE.glob("*.cpp"))
     objects = [parts / f"{source.stem}.o" for source in sources]
     command = (compiler, *FLAGS, f"-I{jax.ffi.include_dir()}")
     try:
         parts.mkdir(parents=True)
+        cache.sweep(path.parent)
         with ThreadPoolExecutor(len(sources)) as pool:
             pairs = zip(sources, objects, strict=True)
             done = [pool.submit(_run, *command, "-c", s, "-o", o) for s, o in pairs]
