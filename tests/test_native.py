@@ -1,6 +1,7 @@
 """The native convolution equals XLA's, under every transformation, and does without a compiler."""
 
 import concurrent.futures
+import ctypes
 import functools
 import os
 import platform
@@ -8,6 +9,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
+import time
 
 import hypothesis
 import jax
@@ -443,7 +446,7 @@ def test_a_compiler_that_fails_is_quoted(anew, tmp_path, monkeypatch):
     path = compiler(tmp_path / "cc", text)
     monkeypatch.setenv("CXX", path)
     assert library.missing() == f"{path} can't compile them: x.h:1: error: no such header"
-    assert not list(anew.iterdir())
+    assert {file.suffix for file in anew.iterdir()} <= {".lock"}
 
 
 def test_what_a_compiler_makes_may_be_of_no_use(anew, tmp_path, monkeypatch):
@@ -483,3 +486,35 @@ def test_a_damaged_library_is_compiled_again_and_a_whole_one_is_not(anew, monkey
         assert library.missing() is None and len(calls) == 1
         library.missing.cache_clear()
     assert len(list(anew.iterdir())) == 1
+
+
+def test_what_several_want_at_once_is_compiled_once(anew, monkeypatch):
+    made = []
+
+    def compiled(compiler, path):
+        made.append(path)
+        time.sleep(0.3)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(library, "_compile", compiled)
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: path)
+    library.begin()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(library._loaded) for _ in range(2)]
+    assert [one.result() for one in found] == [str(made[0])] * 2 and len(made) == 1
+
+
+def test_what_is_compiled_in_advance_fails_where_it_is_wanted(anew, monkeypatch):
+    monkeypatch.setenv("PATH", str(anew))
+    monkeypatch.delenv("CXX", raising=False)
+    before = {*threading.enumerate()}
+    ways.begin(None, "cpu")
+    for thread in {*threading.enumerate()} - before:
+        thread.join()  # What it raised would be an error of this test.
+    assert library.missing().startswith("no C++ compiler")
+
+
+@pytest.mark.parametrize("wanted, platform", [("forms", "cpu"), ("xla", "cpu"), (None, "cuda")])
+def test_nothing_is_compiled_in_advance_that_nobody_wants(wanted, platform, monkeypatch):
+    monkeypatch.setattr(library, "begin", lambda: pytest.fail("it is"))
+    ways.begin(wanted, platform)

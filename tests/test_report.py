@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from cnnjax import report
 from cnnjax.errors import UserError
-from cnnjax.report import breakdown, charts, comparisons, findings, gather, terminal, words
+from cnnjax.report import (
+    breakdown,
+    charts,
+    comparisons,
+    dashboard,
+    findings,
+    gather,
+    terminal,
+    words,
+)
 from cnnjax.report.charts import parts
 from cnnjax.study.stats import Interval
 from tests.synthetic_results import STUDIES, key, write
@@ -660,3 +669,30 @@ def test_findings_are_values(studies):
     found = told(studies["train"])
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.next = ""
+
+
+def test_the_charts_script_is_put_together_once_a_machine(tmp_path, monkeypatch):
+    made = []
+
+    def bundled():
+        made.append("one")
+        return "vega </script> é"
+
+    def anew():
+        for kept in (dashboard.bundle, dashboard._bundled):
+            kept.cache_clear()
+        return dashboard.bundle()
+
+    monkeypatch.setattr("vl_convert.javascript_bundle", bundled)
+    monkeypatch.setenv("CNNJAX_CACHE", str(tmp_path / "kept"))
+    try:
+        assert anew() == anew() == "vega <\\/script> é" and len(made) == 1
+        (file,) = (tmp_path / "kept").iterdir()
+        file.write_bytes(file.read_bytes()[:-40])  # Damaged.
+        assert anew() == anew() == "vega <\\/script> é" and len(made) == 2
+        (tmp_path / "file").touch()  # No folder can be made there.
+        monkeypatch.setenv("CNNJAX_CACHE", str(tmp_path / "file"))
+        assert anew() == "vega <\\/script> é" and len(made) == 3
+    finally:
+        monkeypatch.undo()
+        anew()

@@ -105,6 +105,14 @@ def test_a_point_is_tuned_on_validation_at_a_seed_of_its_own(run):
     assert describe(point, {})["runs"] == []
 
 
+def test_a_points_runs_are_made_once(run):
+    """They are asked for several times a second, and each works its key out."""
+    point = Point(run, trials(0.1), 2)
+    first, again = (point.replicates(point.trials[0]) for _ in range(2))
+    assert [run.seed for run in first] == [0, 1]
+    assert all(a is b for a, b in zip(first, again, strict=True))
+
+
 def test_a_run_leaves_everything_that_the_contract_names(run, worker):
     record = worker.execute(run)
     folder = worker.folder.run_dir(run.key)

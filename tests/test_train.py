@@ -15,7 +15,7 @@ from cnnjax.nets.blocks import Plain
 from cnnjax.nets.context import Context
 from cnnjax.nets.net import Flatten, Head, Net, Stage
 from cnnjax.nets.pools import Average, Pool
-from cnnjax.train import checkpoint, loop
+from cnnjax.train import checkpoint, evaluation, loop
 from cnnjax.train.devices import MODES, check, local
 from cnnjax.train.evaluation import evaluate
 from cnnjax.train.loop import Hooks, make_task, train
@@ -270,3 +270,12 @@ def test_weights_of_another_net_are_refused(tmp_path):
     checkpoint.save(tmp_path / "c", {"w": jnp.arange(5.0)})
     with pytest.raises(UserError, match="holds the weights of another net"):
         checkpoint.restore(tmp_path / "c", {"v": jnp.zeros(4)})
+
+
+def test_the_loss_of_a_split_is_the_mean_cross_entropy():
+    logits = 30 * np.asarray(jax.random.normal(jax.random.key(0), (50, 7)), np.float32)
+    labels = np.arange(50) % 7
+    truth = float(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean())
+    assert evaluation._loss(logits, labels) == pytest.approx(truth, rel=1e-6)
+    assert np.isnan(evaluation._loss(np.full((2, 7), np.nan, np.float32), labels[:2]))
+    assert np.isnan(evaluation._loss(np.full((2, 7), np.inf, np.float32), labels[:2]))
