@@ -35,9 +35,10 @@ def drawn(f: Callable[[jax.Array], Any]) -> Callable[[jax.Array], Any]:
         data = np.asarray(jax.random.key_data(key))  # Of one device, wherever the key lies.
         here = jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
         program, shapes = trace()
-        outs = _outputs(program.jaxpr, program.consts, [lambda: here])
-        # Each an array of its own, for a step to take over.
-        leaves = [jax.device_put(np.array(value())) for value in outs]
+        outs = _outputs(program.jaxpr, program.consts, [lambda: here])[::-1]
+        leaves = []  # Each an array of its own, for a step to take over.
+        while outs:  # What one was made of is given back before the next.
+            leaves.append(jax.device_put(np.array(outs.pop()())))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 
     return draw
@@ -111,8 +112,7 @@ _erf_inv = jax.jit(lax.erf_inv, compiler_options=QUICK)
 
 
 def _inverted(eqn: JaxprEqn, x: np.ndarray) -> list[Any]:
-    longer = np.zeros(_length(x.size), x.dtype)
-    longer[: x.size] = x.ravel()
+    longer = np.resize(x, _length(x.size))
     return [np.asarray(_erf_inv(longer))[: x.size].reshape(x.shape)]
 
 
