@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -353,3 +355,15 @@ def test_many_kinds_of_files_are_streamed(tmp_path, mode, suffix, level, shown):
     found = load(Dataset(f"folder:{tmp_path}", stream=True))
     images = found.test.read(range(6, 12)).images
     assert np.abs(images.astype(int) - shown).max() <= 1
+
+
+def test_a_first_process_is_started_with_signals_blocked():
+    """Which what starts with it would have let through."""
+    code = (
+        "import signal; from multiprocessing import resource_tracker\n"
+        "from cnnjax.data import pipeline\n"
+        "pipeline._block(); resource_tracker.ensure_running()\n"
+        "assert {*pipeline.STOPPING} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr

@@ -534,6 +534,17 @@ def test_what_is_queued_is_not_queued_again(run, folder, fake):
     assert cluster(folder).offer([run]) == [run]
 
 
+def test_what_ended_since_it_was_looked_at_is_not_queued_again(run, folder, fake):
+    fake(sbatch="echo 7", squeue="echo 7_0")
+    assert cluster(folder).offer([run]) == [run]
+    fake(sbatch="echo never >&2; exit 1")  # The queue is empty.
+    folder.write_record(run.key, {"status": "done", "config": run.config()})
+    (folder.path / "slurm" / "7_0.log").touch()
+    engine = cluster(folder)
+    assert engine.offer([run]) == [run]
+    assert engine.wait(lambda *_: None) == {run.key: ""}
+
+
 def test_no_more_jobs_than_asked_for_are_queued(run, folder, fake):
     fake(sbatch="echo 7", squeue="echo 7_0")
     runs = [run.at(*trials(0.1), seed) for seed in range(5)]

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 
 import numpy as np
 
@@ -86,6 +86,7 @@ def _parts(
 
 
 def _block() -> None:
+    resource_tracker.ensure_running()  # Its start lets signals through.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 

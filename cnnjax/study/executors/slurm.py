@@ -76,7 +76,7 @@ class Slurm(Executor):
             return []
         home = self._home()
         with locks.waited(home / "lock"):
-            queued = self._queued(home)
+            queued = self._queued(home, ready)
             there = [job for job in ready if job.key in queued]
             new = [job for job in ready if job.key not in queued][: max(0, room - len(there))]
             for job in new:
@@ -146,8 +146,11 @@ class Slurm(Executor):
         array = done.stdout.strip().partition(";")[0]  # `id;cluster` where there are several.
         return {job.key: f"{array}_{i}" for i, job in enumerate(jobs)}
 
-    def _queued(self, home: Path) -> dict[str, str]:
-        """The ids of the study's jobs that are in the queue, whoever put them there, by key."""
+    def _queued(self, home: Path, ready: Sequence[Job]) -> dict[str, str]:
+        """The ids of the study's jobs that are in the queue, whoever put them there, by key; and of
+        those that ended since whoever asks looked at their records."""
+        from cnnjax.study.worker import finished
+
         known: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError):
             known = {str(k): str(v) for k, v in files.read_json(home / "jobs.json").items()}
@@ -155,7 +158,9 @@ class Slurm(Executor):
             return {}
         while (alive := self._alive()) is None:
             time.sleep(SOONEST)
-        return {key: job for key, job in known.items() if job in alive}
+        left = [job for job in ready if job.key in known and known[job.key] not in alive]
+        ended = {job.key for job in left if finished(self._folder, job)}
+        return {key: job for key, job in known.items() if job in alive or key in ended}
 
     def _alive(self) -> set[str] | None:
         """The ids of all the user's jobs in the queue; None where Slurm does not answer now.
