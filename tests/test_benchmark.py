@@ -13,7 +13,7 @@ from cnnjax.cli.main import main
 from cnnjax.data import Dataset
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
-from cnnjax.peers import Program, Programs, versus
+from cnnjax.peers import Program, Programs, own, plain_flax, versus
 from cnnjax.peers import study as by_hand
 from cnnjax.peers.study import Sweep
 from cnnjax.peers.whole import WholeStudy
@@ -226,3 +226,14 @@ def test_a_sweep_by_hand_trains_every_net_from_every_seed_for_one_cycle():
     assert max(rates) == pytest.approx(0.2, rel=0.05) and rates[-1] < 0.01
     assert by_hand.cycle(0.0) == 0.04 and by_hand.cycle(0.1) == 1.0
     assert by_hand.cycle(1.0) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("peer", [own, plain_flax])
+def test_what_is_made_again_is_compiled_again(peer):
+    net = vary.width(nets.get("vgg4_slim", 10, (8, 8, 1)), 0.5)
+    programs = peer.make(net, (8, 8, 1), 4)
+    for make in (programs.train_step, programs.inference):
+        make()  # With what is imported and made once.
+        one, other = (make().compile_seconds for _ in range(2))
+        assert 0.1 * one < other < 10 * one  # What JAX knows already takes a thousandth.
+        assert min(one, other) > 0.02

@@ -33,7 +33,8 @@ def make(net: Any, image_shape: tuple[int, int, int], batch_size: int, seed: int
 
     def training() -> Program:
         state = jax.tree.map(jnp.copy, (params, stats, optimizer.init(params)))
-        lowered = jax.jit(step, donate_argnums=(0, 1, 2)).lower
+        anew = lambda *state: step(*state)  # noqa: E731 - `step` itself JAX would know already.
+        lowered = jax.jit(anew, donate_argnums=(0, 1, 2)).lower
         _, compiled, seconds = built(lambda: (None, lowered(*state).compile()))
 
         def call(count: int) -> None:
