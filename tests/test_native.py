@@ -514,6 +514,18 @@ def test_what_is_compiled_in_advance_fails_where_it_is_wanted(anew, monkeypatch)
     assert library.missing().startswith("no C++ compiler")
 
 
+def test_who_ends_meanwhile_waits_for_no_compiler(tmp_path):
+    """As one does whose flags were wrong."""
+    text = f'case "$1" in --version) ;; *) touch {tmp_path}/begun; exec sleep 60;; esac'
+    code = (
+        "import pathlib, time; from cnnjax.train.native import library; library.begin()\n"
+        f"while not pathlib.Path({str(tmp_path / 'begun')!r}).exists(): time.sleep(0.05)"
+    )
+    path = compiler(tmp_path / "cc", text)
+    environment = os.environ | {"CXX": path, "CNNJAX_CACHE": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=40)
+
+
 @pytest.mark.parametrize("wanted, platform", [("forms", "cpu"), ("xla", "cpu"), (None, "cuda")])
 def test_nothing_is_compiled_in_advance_that_nobody_wants(wanted, platform, monkeypatch):
     monkeypatch.setattr(library, "begin", lambda: pytest.fail("it is"))

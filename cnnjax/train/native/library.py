@@ -5,6 +5,7 @@ XLA's. What was compiled is kept by its sources, compiler and processor, in a fo
 machines may share.
 """
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -14,9 +15,9 @@ import platform
 import shutil
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -109,12 +110,9 @@ def _compile(compiler: str, path: Path) -> None:
     try:
         parts.mkdir(parents=True)
         cache.sweep(path.parent)
-        with ThreadPoolExecutor(len(sources)) as pool:
-            pairs = zip(sources, objects, strict=True)
-            done = [pool.submit(_run, *command, "-c", s, "-o", o) for s, o in pairs]
-        for one in done:
-            one.result()
-        _run(*command, "-shared", *objects, "-o", parts / path.name)
+        pairs = zip(sources, objects, strict=True)
+        _run(*((*command, "-c", s, "-o", o) for s, o in pairs))
+        _run((*command, "-shared", *objects, "-o", parts / path.name))
         (parts / path.name).replace(path)
     except subprocess.TimeoutExpired:
         raise Missing(f"{compiler} took over {SECONDS} s to compile them") from None
@@ -124,11 +122,29 @@ def _compile(compiler: str, path: Path) -> None:
         shutil.rmtree(parts, ignore_errors=True)
 
 
-def _run(compiler: str, *command: str | Path) -> None:
-    done = subprocess.run((compiler, *command), capture_output=True, text=True, timeout=SECONDS)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or ["it failed"]
-        raise Missing(f"{compiler} can't compile them: {lines[0].strip()[:200]}")
+def _run(*commands: tuple[str | Path, ...]) -> None:
+    """All at once; a process that ends meanwhile does not wait for them."""
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    running: list[subprocess.Popen[str]] = []
+
+    def end() -> None:
+        for process in running:
+            process.kill()
+
+    atexit.register(end)
+    try:
+        running += [subprocess.Popen(command, **streams) for command in commands]
+        until = time.monotonic() + SECONDS
+        for (compiler, *_), process in zip(commands, running, strict=True):
+            _, said = process.communicate(timeout=max(0.0, until - time.monotonic()))
+            if process.returncode:
+                lines = [line for line in said.splitlines() if "error" in line] or ["it failed"]
+                raise Missing(f"{compiler} can't compile them: {lines[0].strip()[:200]}")
+    finally:
+        end()
+        for process in running:
+            process.communicate()
+        atexit.unregister(end)
 
 
 def _digest(compiler: str) -> str:
