@@ -2,8 +2,8 @@
 
 As one program of its own a net's weights take longer to compile than its training step, since each
 array is drawn by kernels of its own: ResNet-20's 6 s on one core of a Xeon, MobileNet V2's 19 s.
-Here they are drawn in 0.1 and 0.6 s, once six programs are there that take 0.3 s each. On GPU and
-TPU one program is one dispatch, and stays.
+Here they are drawn in 0.2 and 1.2 s on a core that had other work too, once six programs are there.
+On GPU and TPU one program is one dispatch, and stays.
 """
 
 import functools
