@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from cnnjax.compute.forward import abstract_variables, is_hashable
 from cnnjax.compute.liveness import chain
-from cnnjax.compute.trace import abstract_variables, checked_batch, checked_shape, is_hashable
+from cnnjax.compute.trace import checked_batch, checked_shape
 from cnnjax.compute.training import heads
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def train_memory(net: "nn.Module", input_shape: Sequence[int], batch_size: int =
 
 def _count(net: "nn.Module", shape: tuple[int, int, int], batch_size: int) -> int:
     images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
-    variables = dict(abstract_variables(net, images))
+    variables = abstract_variables(net, shape)
     params = variables.pop("params", {})
 
     def kept(params: Any, rest: Any, images: jax.Array) -> list[jax.Array]:

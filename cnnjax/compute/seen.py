@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.compute.trace import abstract_variables
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def map_shapes(net: "nn.Module", image_shape: Sequence[int]) -> dict[str, tuple[
     def run(variables: Any, x: jax.Array) -> Any:
         return _captured(net, variables, x, named)[1]
 
-    caught = jax.eval_shape(run, abstract_variables(net, image), image)
+    caught = jax.eval_shape(run, abstract_variables(net, tuple(image_shape)), image)
     shapes = {scope: _at(caught, scope) for scope in dict.fromkeys(order)}
     return {
         scope: tuple(found.shape[1:])

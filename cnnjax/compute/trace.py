@@ -14,10 +14,10 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from cnnjax.compute import operations
+from cnnjax.compute.forward import forward, is_hashable, too_small
 from cnnjax.compute.spatial import DATA, IMAGE, Field, join
 from cnnjax.compute.walk import Step, walk
 from cnnjax.errors import UserError
@@ -117,44 +117,14 @@ def checked_batch(size: int) -> int:
     return int(size)
 
 
-def abstract_variables(net: "nn.Module", image: jax.ShapeDtypeStruct) -> dict:
-    """The shapes and types of what `net.init` returns.
-
-    Raises:
-      UserError: an image too small for the net.
-    """
-    try:
-        return jax.eval_shape(lambda x: net.init(jax.random.key(0), x), image)
-    except ZeroDivisionError:  # Linen's initialisers divide by the inputs of a unit.
-        raise _too_small(image.shape[1:], "a layer whose units have no inputs") from None
-
-
-def _too_small(shape: Sequence[int], where: str) -> UserError:
-    return UserError(
-        f"an input of {shape[0]}×{shape[1]} is too small for the net: nothing is left of it "
-        f"at {where}; use a larger one"
-    )
-
-
-def is_hashable(net: object) -> bool:
-    """Whether the net can be the key of a cache."""
-    try:
-        hash(net)
-    except TypeError:  # A hand-written module that holds a list or the like.
-        return False
-    return True
-
-
 def _trace(net: "nn.Module", shape: tuple[int, int, int]) -> Trace:
-    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    variables = abstract_variables(net, image)
-    program = jax.make_jaxpr(lambda v, x: net.apply(v, x, train=False))(variables, image)
-    inputs = [DATA] * len(jax.tree.leaves(variables)) + [IMAGE]
-    outputs, steps = walk(program, inputs)
-    layers = _layers(steps, _owned(variables))
+    found = forward(net, shape)
+    program = found.program
+    outputs, steps = walk(program, [DATA] * len(jax.tree.leaves(found.variables)) + [IMAGE])
+    layers = _layers(steps, _owned(found.variables))
     for step in steps:
         if isinstance(step.output, Field) and 0 in step.eqn.outvars[0].aval.shape:
-            raise _too_small(shape, "/".join(step.scope[1:]) or "its top level")
+            raise too_small(shape, "/".join(step.scope[1:]) or "its top level")
     shapes = [aval.shape for aval in program.out_avals]
     seen = join(outputs, max(shapes, key=len), "the net's outputs")
     return Trace(net, shape, layers, seen if isinstance(seen, Field) else None, program)

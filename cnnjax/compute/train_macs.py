@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from cnnjax.compute.forward import abstract_variables, is_hashable
 from cnnjax.compute.macs import count_macs
-from cnnjax.compute.trace import abstract_variables, checked_batch, checked_shape, is_hashable
+from cnnjax.compute.trace import checked_batch, checked_shape
 from cnnjax.compute.training import heads, without_gradient
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _count(
     net: "nn.Module", shape: tuple[int, int, int], batch_size: int, frozen: frozenset[str]
 ) -> int:
     images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
-    variables = dict(abstract_variables(net, images))
+    variables = abstract_variables(net, shape)
     params = variables.pop("params", {})
 
     def loss(params: dict, rest: dict, images: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Walks a traced program in order of execution, through nested calls, loops and branches."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,14 +81,15 @@ def _walk(
     return [read(v) if u else None for v, u in zip(jaxpr.outvars, used, strict=True)], steps
 
 
-def live(jaxpr: Jaxpr, used: Sequence[bool]) -> tuple[list[JaxprEqn], set]:
-    """The equations that the used outputs need, in order, and all variables that are needed."""
+def live(jaxpr: Jaxpr, used: Sequence[bool], given: Collection = ()) -> tuple[list[JaxprEqn], set]:
+    """The equations that the used outputs need, in order, and all variables that are needed, but
+    for those that are `given`."""
     needed = {v for v, u in zip(jaxpr.outvars, used, strict=True) if u and _is_var(v)}
     found = []
     for eqn in reversed(jaxpr.eqns):
         if not needed.isdisjoint(eqn.outvars):
             found.append(eqn)
-            needed.update(filter(_is_var, eqn.invars))
+            needed.update(v for v in eqn.invars if _is_var(v) and v not in given)
     return found[::-1], needed
 
 

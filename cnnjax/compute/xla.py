@@ -16,8 +16,9 @@ from jax.extend.core import JaxprEqn
 
 from cnnjax.compute import inside_macs, macs, operations
 from cnnjax.compute.flow import is_elementwise
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.compute.spatial import DATA, IMAGE
-from cnnjax.compute.trace import Trace, abstract_variables, checked_batch, checked_shape, trace
+from cnnjax.compute.trace import Trace, checked_batch, checked_shape, trace
 from cnnjax.compute.walk import walk
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _forward(net: "nn.Module"):
 
 def _arguments(net: "nn.Module", shape: tuple[int, int, int], batch_size: int) -> tuple:
     images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
-    return abstract_variables(net, images), images
+    return abstract_variables(net, shape), images
 
 
 def _around(traced: Trace) -> int:

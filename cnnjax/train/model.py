@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cnnjax import nets, values
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.data.source import Split, Stream
 from cnnjax.errors import UserError
 from cnnjax.nets.context import wide
@@ -79,8 +79,8 @@ def load_model(folder: Path) -> Model:
 
 def _like(net: Net, shape: tuple[int, int, int], dtype: str) -> dict[str, Any]:
     """The variables' shapes and types."""
-    found = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape), jnp.float32))
-    made = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, wide(dtype)), dict(found))
+    found = abstract_variables(net, shape)
+    made = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, wide(dtype)), found)
     return {"batch_stats": {}} | made
 
 

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.data.source import Source, Split, Stream
 from cnnjax.errors import UserError
 from cnnjax.nets.context import Context
@@ -42,8 +43,7 @@ def last_layer(net: Any, image_shape: tuple[int, int, int]) -> tuple[int, int]:
     Raises:
       UserError: it is no dense layer of that name.
     """
-    images = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
-    params = jax.eval_shape(net.init, jax.random.key(0), images)["params"]
+    params = abstract_variables(net, image_shape)["params"]
     layer = params.get(LAYER[0], {}).get(LAYER[1], {})
     if set(layer) != {"kernel", "bias"} or layer["kernel"].ndim != 2:
         raise UserError(

@@ -6,8 +6,8 @@ Nets that pool their last map globally have the same parameters at any size; oth
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.data.crop import resized
 from cnnjax.errors import UserError
 from cnnjax.train.recipe import Progressive, Recipe
@@ -65,7 +65,6 @@ def check(net: Any, recipe: Recipe, image_shape: Shape) -> None:
 
 
 def _shapes(net: Any, image_shape: Shape) -> dict[str, tuple[int, ...]]:
-    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    params = jax.eval_shape(net.init, jax.random.key(0), images)["params"]
+    params = abstract_variables(net, image_shape)["params"]
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(k, simple=True, separator="/"): x.shape for k, x in leaves}

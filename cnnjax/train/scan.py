@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.nets.net import Net
 
 LONG = 8
@@ -25,9 +26,7 @@ def scannable(net: Net, image_shape: tuple[int, int, int]) -> dict[str, range]:
     """The stages with two or more equal blocks in a row, and the numbers of those blocks."""
     if not isinstance(net, Net):
         return {}
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    variables = jax.eval_shape(net.init, jax.random.key(0), image)
-    shapes = jax.tree.map(lambda x: x.shape, variables["params"])
+    shapes = jax.tree.map(lambda x: x.shape, abstract_variables(net, image_shape)["params"])
     found = {}
     for name, stage in net.named_stages.items():
         blocks = [shapes[name].get(f"block{i}") for i in stage.repeated]
