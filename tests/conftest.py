@@ -1,5 +1,6 @@
 """What every test runs under: eight simulated CPU devices, strict types, caches of its own."""
 
+import functools
 import os
 import tempfile
 from importlib import metadata
@@ -34,12 +35,18 @@ import jax
 import optax
 import pytest
 
+from cnnjax.compute import forward, trace
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 # What a test compiled, no other of its worker compiles again.
 jax.config.update("jax_compilation_cache_dir", str(_cache / "programs"))
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# Nor does another trace again what a test traced: those of a family's nets are read in many files.
+for _module in (forward, trace):
+    _module._cached = functools.lru_cache(maxsize=None)(_module._cached.__wrapped__)
 
 
 def pytest_runtest_setup():

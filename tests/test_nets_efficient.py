@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from cnnjax import compute, nets
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.compute.trace import trace
 from cnnjax.errors import UserError
 from cnnjax.nets import (
@@ -49,7 +50,7 @@ KINDS = (
 
 
 def shapes(net, shape):
-    return jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return abstract_variables(net, shape)
 
 
 def count(variables):

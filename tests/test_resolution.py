@@ -17,6 +17,7 @@ from cnnjax.train import resolution, tune
 from cnnjax.train.cost import training_macs
 from cnnjax.train.devices import local
 from cnnjax.train.evaluation import evaluate
+from cnnjax.train.initial import drawn
 from cnnjax.train.loop import train
 from cnnjax.train.model import Model, load_model, predict_logits, save_model
 from cnnjax.train.precision import precision
@@ -115,7 +116,7 @@ def test_a_size_too_small_for_the_net_is_refused():
 
 
 def test_a_saved_model_sees_images_at_its_size(source, tmp_path):
-    variables = jax.jit(BARE.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables = drawn(lambda key: BARE.init(key, jnp.zeros((1, 8, 8, 1))))(jax.random.key(0))
     model = Model(BARE, dict(variables), (8, 8, 1), (0.5,), (0.2,), ("a", "b", "c"), resolution=5)
     save_model(tmp_path, model)
     assert load_model(tmp_path).resolution == 5

@@ -15,6 +15,7 @@ from cnnjax.nets.context import Context
 from cnnjax.nets.net import Head, Net, Stage
 from cnnjax.nets.pools import Pool
 from cnnjax.train.devices import local
+from cnnjax.train.initial import drawn
 from cnnjax.train.loop import train
 from cnnjax.train.precision import precision
 from cnnjax.train.recipe import make_recipe
@@ -52,7 +53,7 @@ def test_a_scanned_training_is_the_unrolled_one(source, optimizer, parallel, dev
 
 def test_the_logits_of_a_scanned_net_are_those_of_the_unrolled_one():
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
-    variables = jax.jit(DEEP.init)(jax.random.key(0), x)
+    variables = drawn(lambda key: DEEP.init(key, x))(jax.random.key(0))
     stages = scannable(DEEP, (8, 8, 1))
     assert stages == {"stage1": range(2, 5), "stage2": range(2, 4)}
     context = Context(scan=frozenset(stages))

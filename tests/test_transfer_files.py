@@ -16,6 +16,7 @@ import pytest
 
 from cnnjax import nets, values
 from cnnjax.errors import UserError
+from cnnjax.train.initial import drawn
 from cnnjax.train.model import Model, save_model
 from cnnjax.transfer import h5file, shards
 from cnnjax.transfer.read import digest, read
@@ -685,7 +686,7 @@ def test_a_folder_imports_nothing(own, tmp_path, canary):
 def test_a_saved_net_is_read_where_nothing_has_built_one(tmp_path):
     """In a process of its own: the types of the zoo's blocks are known all the same."""
     net = nets.get("mobilenet_v2", 3, (32, 32, 3), width=0.1, depth=1)
-    variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    variables = drawn(lambda key: net.init(key, jnp.zeros((1, 32, 32, 3))))(jax.random.key(0))
     save_model(
         tmp_path, Model(net, dict(variables), (32, 32, 3), (0.5,) * 3, (1.0,) * 3, tuple("abc"))
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnnjax import compute, nets
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.data import Dataset, load
 from cnnjax.errors import UserError
 from cnnjax.nets.blocks import Plain, Residual
@@ -44,7 +45,7 @@ def source(tmp_path_factory):
 
 def drawn(net, seed=0, dtype=np.float32):
     """Variables that no initialiser would give, statistics included."""
-    found = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, *SHAPE)))
+    found = abstract_variables(net, SHAPE)
     draws = np.random.default_rng(seed)
 
     def draw(path, leaf):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.train.initial import drawn
 from cnnjax.train.model import Model, save_model
 from tests.tiny import small_net
 
@@ -209,7 +210,7 @@ def write_old_keras(path: Path, layers: dict[str, dict], whole: bool = False, fi
 def write_own(path: Path) -> Model:
     """A tiny net of the project's own."""
     net = small_net()
-    variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables = drawn(lambda key: net.init(key, jnp.zeros((1, 8, 8, 1))))(jax.random.key(0))
     model = Model(net, dict(variables), (8, 8, 1), (0.5,), (0.25,), ("a", "b", "c"))
     save_model(path, model)
     return model

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxpr_as_fun
 
 from cnnjax import nets
+from cnnjax.compute.forward import abstract_variables
 from cnnjax.compute.spatial import Axis, Field
 from cnnjax.nets import vary
 from cnnjax.nets.activations import ACTIVATIONS
@@ -118,15 +119,13 @@ def native(name: str, **axes: Any) -> Net:
 
 def abstract(net: Net, shape: tuple[int, int, int]) -> dict:
     """The shapes of the net's variables for images of shape (H, W, C)."""
-    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    return jax.eval_shape(net.init, jax.random.key(0), image)
+    return abstract_variables(net, shape)
 
 
 def started(net: nn.Module, *shape: int) -> dict:
     """As `init` would have it, without compiling it, which takes longer than a step: He-normal
     kernels, biases and means of zero, and ones."""
-    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x), image)
+    shapes = abstract_variables(net, shape)
     draws = np.random.default_rng(1)
 
     def fill(path, leaf):
