@@ -165,8 +165,7 @@ SHORT = (
 
 
 @pytest.mark.slow
-def test_a_whole_study_is_timed_beside_a_loop_written_by_hand(monkeypatch):
-    monkeypatch.setenv("PATH", "")  # No compiler: with its empty cache each study took it anew.
+def test_a_whole_study_is_timed_beside_a_loop_written_by_hand():
     launcher = str(EXPERIMENTS.parent / "launch.py")
     whole = WholeStudy(SWEEP, (launcher, *SHORT), ("cnnjax", "flax"))
     (reading,) = whole.readings(SWEEP.nets[0], (32, 32, 1), local(count=1))

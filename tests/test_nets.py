@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from cnnjax import compute, nets
-from cnnjax.compute.forward import abstract_variables
+from cnnjax.compute.forward import abstract_variables as shapes
 from cnnjax.errors import UserError
 from cnnjax.nets import vary
 from cnnjax.nets.activations import HardSigmoid, HardSwish, ReLU6
@@ -15,10 +15,6 @@ from cnnjax.nets.pools import Average, Pool
 from cnnjax.train.initial import drawn
 from tests import zoo
 from tests.tiny import small_net
-
-
-def shapes(net, shape):
-    return abstract_variables(net, shape)
 
 
 def test_every_axis_is_tried():

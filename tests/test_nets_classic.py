@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cnnjax import compute, nets, values
 from cnnjax.compute import activations, macs, params, receptive_field
-from cnnjax.compute.forward import abstract_variables
+from cnnjax.compute.forward import abstract_variables as shapes
 from cnnjax.compute.trace import trace
 from cnnjax.errors import UserError
 from cnnjax.nets import auxiliary, lenet, vary
@@ -31,10 +31,6 @@ from cnnjax.train.initial import drawn
 
 IMAGENET = (*ALEXNETS, "zfnet", *GOOGLENETS, *SQUEEZENETS)
 NAMES = ("lenet5_1998", *IMAGENET)
-
-
-def shapes(net, shape):
-    return abstract_variables(net, shape)
 
 
 def native(name):

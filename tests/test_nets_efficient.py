@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from cnnjax import compute, nets
-from cnnjax.compute.forward import abstract_variables
+from cnnjax.compute.forward import abstract_variables as shapes
 from cnnjax.compute.trace import trace
 from cnnjax.errors import UserError
 from cnnjax.nets import (
@@ -47,10 +47,6 @@ KINDS = (
     "regnety_200mf",
     "convnext_tiny",
 )
-
-
-def shapes(net, shape):
-    return abstract_variables(net, shape)
 
 
 def count(variables):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnjax import nets
-from cnnjax.compute.forward import abstract_variables
+from cnnjax.compute.forward import abstract_variables as shapes
 from cnnjax.compute.trace import trace
 from cnnjax.nets import densenet, drn, preact, resnet, resnext, senet, vary, wide_resnet
 from cnnjax.nets.activations import Identity
@@ -33,10 +33,6 @@ class LastMap:
 
     def __call__(self, x, ctx):
         return x
-
-
-def shapes(net, shape):
-    return abstract_variables(net, shape)
 
 
 def count(tree):

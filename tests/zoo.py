@@ -118,8 +118,10 @@ def native(name: str, **axes: Any) -> Net:
 
 
 def abstract(net: Net, shape: tuple[int, int, int]) -> dict:
-    """The shapes of the net's variables for images of shape (H, W, C)."""
-    return abstract_variables(net, shape)
+    """The shapes of the net's variables for images of shape (H, W, C), by a trace of its own, for
+    what is counted of the other one to be held against."""
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    return jax.eval_shape(net.init, jax.random.key(0), image)
 
 
 def started(net: nn.Module, *shape: int) -> dict:
